@@ -1,0 +1,56 @@
+"""Pretrain image encoders without labels in Keras 3: VICReg and its siblings.
+
+This is the table of contents. Names are imported when they are first used, so that
+`import keras_vicreg` costs nothing before it is put to work.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_CONTENTS = {
+    # encoders and heads
+    "encoder": "encoders",
+    "ENCODERS": "encoders",
+    "expander": "heads",
+    # methods
+    "METHODS": "methods",
+    "VICReg": "methods.vicreg",
+    "VICRegLoss": "methods.vicreg",
+    "vicreg_terms": "methods.vicreg",
+    # views
+    "TwoViews": "views",
+    "augment": None,
+    # optimization
+    "LARS": "optimizers",
+    "warmup_cosine": "optimizers",
+    "recommended_learning_rate": "optimizers",
+    "callbacks": None,
+    # data
+    "load_images": "data",
+    # evaluation
+    "embed": "evaluation",
+    "knn": "evaluation",
+    "linear_probe": "evaluation",
+    # presets
+    "from_preset": "presets",
+    "save_to_preset": "presets",
+    "list_presets": "presets",
+    "PresetError": "presets",
+}
+
+__all__ = sorted([*_CONTENTS, "__version__"])  # noqa: PLE0604
+
+
+def __getattr__(name):
+    if name not in _CONTENTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _CONTENTS[name]
+    module = importlib.import_module(f"{__name__}.{home or name}")
+    value = getattr(module, name) if home else module
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,248 @@
+"""The base model of all methods: two views of an image, one space of embeddings."""
+
+import keras
+from keras import ops
+
+from keras_vicreg import replicas
+from keras_vicreg.batches import Batches
+from keras_vicreg.encoders.backbones import as_encoder
+from keras_vicreg.train_step import TrainStep
+
+HEALTH = "embedding_std"
+
+
+class JointEmbedding(TrainStep, keras.Model):
+    """Encoder, expander and a loss on the embeddings of two views.
+
+    A method derives from it, sets `terms` and fills `loss_terms`; one that remembers
+    something between steps fills `after_step` as well. Everything else stands here
+    once: pairs from images, gathering across replicas, float32, one metric a term,
+    the weighted sum, its scale.
+
+    `fit` and `evaluate` take
+
+    - images, when the model has `views`: two views are made on the device;
+    - pairs of views: `x=(a, b)` as arrays, or a dataset that yields `((a, b),)`.
+
+    Labels that come along are ignored. Arrays are shuffled anew each epoch, and the
+    last incomplete batch of an epoch is left out, since the loss is a statistic of
+    the batch.
+
+    Args:
+        encoder: any Keras model that maps images `(batch, height, width, channels)`
+            to representations `(batch, features)`, or to feature maps, which are
+            then averaged over positions.
+        expander: model that maps representations to embeddings
+            `(batch, embedding_features)`.
+        views: a `keras.layers.Layer` that maps images to a pair of views, such as
+            `kv.TwoViews`. Defaults to `None`: the data are pairs.
+        term_weights: dict of the weight in the loss of each of the method's terms.
+        name: name of the model.
+    """
+
+    def __init__(self, encoder, expander, *, views=None, term_weights, name=None):
+        # Images stay as they are until the encoder's own layers cast them.
+        super().__init__(name=name, autocast=False)
+        if views is not None and not callable(views):
+            raise ValueError(
+                "`views` must be a layer that maps images to a pair of views, such as "
+                f"`kv.TwoViews(32)`, or None. Received: views={views!r}"
+            )
+        self.encoder = as_encoder(encoder)
+        self.expander = expander
+        self.views = views
+        self.term_weights = {
+            name: check_weight(f"{name}_weight", weight)
+            for name, weight in term_weights.items()
+        }
+        if not self.expander.built:
+            self.expander.build(self.encoder.output_shape)
+        self._term_means = {
+            name: keras.metrics.Mean(name=name) for name in (*term_weights, HEALTH)
+        }
+        # Every variable exists: nothing is left for a symbolic pass to find.
+        self.built = True
+
+    def loss_terms(self, a, b) -> dict:
+        """The method's terms, unweighted scalars, of the gathered embeddings.
+
+        Args:
+            a: embeddings of one view, `(global batch, features)`, float32.
+            b: embeddings of the other view, same shape.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define `loss_terms`.")
+
+    def after_step(self) -> None:
+        """Moves what the method remembers, after each training step."""
+
+    def embed(self, images, training: bool = False):
+        """Images -> embeddings: the expander on the encoder's representations."""
+        return self.expander(self.encoder(images, training=training), training=training)
+
+    def call(self, inputs, training: bool = False):
+        """Embeddings of images, or a pair of embeddings of a pair of views."""
+        if isinstance(inputs, (list, tuple)):
+            a, b = inputs
+            return self.embed(a, training), self.embed(b, training)
+        return self.embed(inputs, training)
+
+    def to_pairs(self, data):
+        """What `fit` was given -> `((a, b),)`, views made where there are images."""
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        if isinstance(x, (list, tuple)):
+            if len(x) != 2:
+                raise ValueError(
+                    "A pair of views must hold 2 batches of images. "
+                    f"Received: {len(x)} elements"
+                )
+            return (tuple(x),)
+        if y is not None and getattr(y, "shape", None) == x.shape and len(x.shape) == 4:
+            raise ValueError(
+                "The data must yield pairs of views as `((a, b),)`; from `(a, b)` "
+                "Keras reads b as labels. Write "
+                "`dataset.map(lambda a, b: ((a, b),))`. "
+                f"Received: x and y of shape {tuple(x.shape)}"
+            )
+        if self.views is None:
+            raise ValueError(
+                "The data must be pairs of views, `x=(a, b)` or a dataset that yields "
+                "`((a, b),)`, since this model was made with `views=None`. Give "
+                "`views=kv.TwoViews(image_size)` to train on images. "
+                f"Received: images of shape {tuple(x.shape)}"
+            )
+        return (tuple(self.views(x)),)
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """The weighted sum of the terms on the embeddings of all replicas."""
+        a, b = (replicas.gather(ops.cast(z, "float32")) for z in y_pred)
+        terms = self.loss_terms(a, b)
+        loss = sum(weight * terms[name] for name, weight in self.term_weights.items())
+        for name, value in {**terms, HEALTH: embedding_std(a, b)}.items():
+            self._term_means[name].update_state(value, sample_weight=ops.shape(a)[0])
+        for extra in self.losses:  # weight regularizers of the encoder
+            loss += ops.sum(extra)
+        return replicas.scale_loss(loss)
+
+    def compile(self, optimizer, **kwargs):
+        """`keras.Model.compile` without `loss`: the method is the loss.
+
+        Args:
+            optimizer: a Keras optimizer, such as `kv.LARS`, or its name.
+            **kwargs: `run_eagerly`, `jit_compile`, `steps_per_execution`,
+                `auto_scale_loss`, as in `keras.Model.compile`.
+        """
+        given = {k: v for k, v in kwargs.items() if v is not None}
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            if name in given:
+                raise ValueError(
+                    f"`{name}` must not be given: {type(self).__name__} computes its "
+                    "own loss from the embeddings of two views. "
+                    f"Received: {name}={given[name]!r}"
+                )
+        optimizer = keras.optimizers.get(optimizer)
+        steps = getattr(
+            getattr(optimizer, "inner_optimizer", optimizer),
+            "gradient_accumulation_steps",
+            None,
+        )
+        if steps:
+            raise ValueError(
+                "`gradient_accumulation_steps` must not be given: the loss is a "
+                "statistic of the whole batch, and accumulation would compute it on "
+                f"each part alone. Received: gradient_accumulation_steps={steps}"
+            )
+        super().compile(optimizer=optimizer, **given)
+
+    def compile_from_config(self, config):
+        """Compiles a loaded model as the saved one was."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x=None, y=None, batch_size=None, **kwargs):
+        """Pretrains on images or pairs of views, as `keras.Model.fit` does.
+
+        Args:
+            x: images `(n, height, width, channels)`, a pair of such arrays, or any
+                dataset Keras accepts.
+            y: ignored: labels play no part.
+            batch_size: int, number of images in a training step, for arrays.
+                Defaults to 256.
+            **kwargs: as in `keras.Model.fit`.
+
+        Returns:
+            A `keras.callbacks.History` with the loss, each unweighted term, and
+            `"embedding_std"`, the mean standard deviation of the embeddings, near 0
+            in a collapsed run.
+
+        Raises:
+            ValueError: if the data are no images or pairs, hold NaN, or are fewer
+                than a batch.
+        """
+        if Batches.accepts(x):
+            x = Batches(
+                x,
+                256 if batch_size is None else batch_size,
+                shuffle=kwargs.pop("shuffle", True),
+                epoch=kwargs.get("initial_epoch", 0),
+            )
+            kwargs["shuffle"] = False  # Keras would shuffle the order of the batches
+        elif batch_size is not None:
+            raise ValueError(
+                "`batch_size` must be None when `x` is a dataset, which brings its "
+                f"own batches. Received: batch_size={batch_size}, x={type(x).__name__}"
+            )
+        return super().fit(x, **kwargs)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        for index, state in enumerate(self._random_states()):
+            store[f"random_state_{index}"] = state
+
+    def load_own_variables(self, store):
+        stored = {name: store[name] for name in store.keys()}  # noqa: SIM118
+        for index, state in enumerate(self._random_states()):
+            if (name := f"random_state_{index}") in stored:
+                state.assign(stored.pop(name))
+        super().load_own_variables(stored)
+
+    def _random_states(self):
+        """States of the generators of views and dropout, which are no weights."""
+        weights = {id(v) for v in self.non_trainable_weights}
+        return [v for v in self.non_trainable_variables if id(v) not in weights]
+
+    def get_config(self):
+        parts = {"encoder": self.encoder, "expander": self.expander}
+        if self.views is not None:
+            parts["views"] = self.views
+        weights = {f"{name}_weight": w for name, w in self.term_weights.items()}
+        serialized = {
+            name: keras.saving.serialize_keras_object(part)
+            for name, part in parts.items()
+        }
+        return {"name": self.name, **serialized, **weights}
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {
+            name: keras.saving.deserialize_keras_object(value)
+            for name, value in config.items()
+            if name in ("encoder", "expander", "views")
+        }
+        return cls(**{**config, **parts})
+
+
+def embedding_std(a, b):
+    """Mean standard deviation of the embeddings' features, over both views."""
+    return (ops.mean(ops.std(a, axis=0)) + ops.mean(ops.std(b, axis=0))) / 2
+
+
+def check_weight(name: str, weight) -> float:
+    """Returns `weight` if it can weigh a term of a loss."""
+    number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+    if not number or not weight >= 0:  # NaN too
+        raise ValueError(
+            f"`{name}` must be a number of at least 0. Received: {name}={weight!r}"
+        )
+    return float(weight)

@@ -1,0 +1,115 @@
+"""What one pretraining run is, and the defaults that serve it.
+
+Nothing here imports a framework: the command line reads its defaults from it.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+OPTIMIZERS = ("lars", "adamw", "sgd")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that is needed to repeat a run, but for the data themselves.
+
+    `None` stands for a default that depends on the images; `resolved` fills it in.
+
+    Attributes:
+        data: source of images, see `kv.load_images`.
+        data_dir: folder of prepared `tfds:` data sets.
+        image_size: height and width of the views, in pixels. Defaults to the size of
+            the images, where all are equal.
+        encoder: a name of `kv.ENCODERS`, or what names another backbone.
+        stem: `"imagenet"` or `"cifar"`, of a ResNet. Defaults to `"cifar"` up to
+            64 px.
+        width: fraction of the encoder's standard width.
+        start_from: a preset to go on from, instead of random weights.
+        method: a name of `kv.METHODS`.
+        expander: widths of the expander's layers. Defaults to 2048 three times up to
+            64 px, else 8192 three times.
+        views: name of the recipe of the views. Defaults to `"vicreg_cifar"` up to
+            64 px, else `"vicreg"`.
+        epochs: number of passes over the images.
+        batch_size: number of images in a training step.
+        optimizer: `"lars"`, `"adamw"` or `"sgd"`.
+        learning_rate: the peak. Defaults to `kv.recommended_learning_rate` with LARS;
+            the other optimizers need one.
+        weight_decay: of the optimizer.
+        warmup_epochs: length of the linear warm-up; may be a fraction. Defaults to
+            10, or a tenth of the epochs where that is less.
+        precision: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`.
+        seed: of weights, order and views.
+    """
+
+    data: str = "sample"
+    data_dir: str | None = None
+    image_size: int | None = None
+    encoder: str = "resnet18"
+    stem: str | None = None
+    width: float = 1
+    start_from: str | None = None
+    method: str = "vicreg"
+    expander: tuple[int, ...] | None = None
+    views: str | None = None
+    epochs: int = 100
+    batch_size: int = 256
+    optimizer: str = "lars"
+    learning_rate: float | None = None
+    weight_decay: float = 1e-6
+    warmup_epochs: float | None = None
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.expander is not None:
+            object.__setattr__(self, "expander", tuple(self.expander))
+        self._check_choice("optimizer", OPTIMIZERS)
+        self._check_choice("precision", PRECISIONS)
+        for name, least in [("epochs", 1), ("batch_size", 2), ("image_size", 8)]:
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < least):
+                raise ValueError(
+                    f"`{name}` must be an integer of at least {least}. "
+                    f"Received: {name}={value!r}"
+                )
+        if self.optimizer != "lars" and self.learning_rate is None:
+            raise ValueError(
+                "`learning_rate` must be given with an optimizer other than LARS. "
+                f"Received: optimizer={self.optimizer!r}, learning_rate=None"
+            )
+
+    def _check_choice(self, name: str, choices) -> None:
+        if getattr(self, name) not in choices:
+            raise ValueError(
+                f"`{name}` must be one of {', '.join(choices)}. "
+                f"Received: {name}={getattr(self, name)!r}"
+            )
+
+    def resolved(self, image_size: int) -> "Recipe":
+        """The recipe with every default that depends on the images filled in.
+
+        Args:
+            image_size: height and width of the images, in pixels.
+        """
+        small = image_size <= 64
+        warmup = min(10.0, self.epochs / 10)
+        defaults = {
+            "image_size": image_size,
+            "stem": "cifar" if small else "imagenet",
+            "expander": (2048,) * 3 if small else (8192,) * 3,
+            "views": "vicreg_cifar" if small else "vicreg",
+            "warmup_epochs": warmup,
+        }
+        missing = {k: v for k, v in defaults.items() if getattr(self, k) is None}
+        return dataclasses.replace(self, **missing)
+
+
+# What two processor cores learn most from in two minutes, for the embedded sample.
+QUICKSTART = {
+    "image_size": 32,
+    "width": 0.25,
+    "expander": (512, 512),
+    "epochs": 18,
+}

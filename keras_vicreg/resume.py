@@ -1,0 +1,81 @@
+"""Checkpoints from which an interrupted run goes on as if it had not stopped."""
+
+import os
+import re
+from pathlib import Path
+
+import keras
+
+
+class Resume(keras.callbacks.Callback):
+    """Saves the whole training state after each epoch, and goes on from it.
+
+    Weights, optimizer (with the step the schedule is at), and the states of all
+    random generators are kept in one file, `epoch-0007.weights.h5` after 7 epochs,
+    written under another name and renamed: whenever the run is cut off, the last
+    whole checkpoint is there.
+
+    Args:
+        folder: path of the folder for the checkpoint, made where there is none.
+
+    Raises:
+        ValueError: if `folder` is a file, or the checkpoint there was not made by
+            such a model (at the start of `fit`).
+
+    Example:
+
+    ```python
+    resume = kv.callbacks.Resume("checkpoint")
+    model.fit(images, epochs=100, initial_epoch=resume.epoch, callbacks=[resume])
+    ```
+    """
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"`folder` must be a folder. Received: folder={folder}")
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs that are done, 0 where nothing is stored."""
+        return max(self._checkpoints(), default=0)
+
+    def _checkpoints(self) -> dict:
+        """Path of each stored checkpoint by its number of epochs."""
+        names = re.compile(r"epoch-(\d+)\.weights\.h5")
+        found = self.folder.iterdir() if self.folder.is_dir() else ()
+        return {int(m[1]): path for path in found if (m := names.fullmatch(path.name))}
+
+    def on_train_begin(self, logs=None):
+        self._started = False
+        if self.epoch:
+            path = self._checkpoints()[self.epoch]
+            # Without its variables there would be nothing to restore the state into.
+            self.model.optimizer.build(self.model.trainable_variables)
+            try:
+                self.model.load_weights(path)
+            except (ValueError, OSError, KeyError) as error:
+                raise ValueError(
+                    "The checkpoint must have been made by this model. "
+                    f"Received: {path} ({str(error).splitlines()[0]})"
+                ) from error
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if not self._started and epoch != self.epoch:
+            raise ValueError(
+                f"`initial_epoch` must be {self.epoch}, the epochs that the checkpoint "
+                "has behind it: pass `initial_epoch=resume.epoch` to `fit`. "
+                f"Received: initial_epoch={epoch}"
+            )
+        self._started = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        older = self._checkpoints()
+        temporary = self.folder / "new.weights.h5"
+        self.model.save_weights(temporary)
+        os.replace(temporary, self.folder / f"epoch-{epoch + 1:04d}.weights.h5")
+        for done, path in older.items():
+            if done != epoch + 1:
+                path.unlink(missing_ok=True)

@@ -1,0 +1,68 @@
+"""The custom training step on TensorFlow, JAX and PyTorch.
+
+It extends the stock step of each backend and copies none of it, so loss scaling,
+metrics and distribution stay Keras's own: before the step, images become pairs of
+views; after it, `after_step` moves what a method remembers (a momentum encoder, a
+queue). This is the only training code that knows the backend.
+"""
+
+import keras
+
+if keras.config.backend() == "jax":
+
+    class TrainStep:
+        """Views before, memory after the step, with JAX's explicit state."""
+
+        def train_step(self, state, data):
+            pairs, state = self._with_state(state, lambda: self.to_pairs(data))
+            logs, state = super().train_step(state, pairs)
+            _, state = self._with_state(state, self.after_step)
+            return logs, state
+
+        def test_step(self, state, data):
+            pairs, state = self._with_state(state, lambda: self.to_pairs(data))
+            return super().test_step(state, pairs)
+
+        def _with_state(self, state, function):
+            """Runs a function that reads and assigns the model's variables."""
+            trainable, non_trainable, *rest = state
+            variables = (self.trainable_variables, self.non_trainable_variables)
+            mapping = [
+                *zip(variables[0], trainable),
+                *zip(variables[1], non_trainable),
+            ]
+            with keras.StatelessScope(state_mapping=mapping) as scope:
+                result = function()
+            new = [[scope.get_current_value(v) for v in group] for group in variables]
+            return result, (*new, *rest)
+
+elif keras.config.backend() == "torch":
+    import torch
+
+    class TrainStep:
+        """Views before, memory after the step, outside of the gradient."""
+
+        def train_step(self, data):
+            with torch.no_grad():
+                pairs = self.to_pairs(data)
+            logs = super().train_step(pairs)
+            with torch.no_grad():
+                self.after_step()
+            return logs
+
+        def test_step(self, data):
+            with torch.no_grad():
+                return super().test_step(self.to_pairs(data))
+
+else:
+
+    class TrainStep:
+        """Views before, memory after the step, outside of the gradient tape."""
+
+        def train_step(self, data):
+            logs = super().train_step(self.to_pairs(data))
+            self.after_step()
+            return logs
+
+        def test_step(self, data):
+            return super().test_step(self.to_pairs(data))
