@@ -1,0 +1,269 @@
+"""Sources of images -> arrays, or batches that are read while training runs."""
+
+import itertools
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from keras_vicreg.image_files import ImageReader, resize_image
+from keras_vicreg.image_sources import (
+    ImageSource,
+    open_folder,
+    open_hugging_face,
+    open_tfds,
+    read_sample,
+)
+from keras_vicreg.image_streams import adapt, import_tensorflow, stream
+
+
+def load_images(
+    source,
+    image_size: int | tuple[int, int] | None = None,
+    split: str = "train",
+    labels: bool = False,
+    *,
+    batch_size: int | None = None,
+    seed: int = 0,
+    data_dir: str | None = None,
+):
+    """Loads images, as an array or as a stream of batches.
+
+    Files are decoded by Pillow to RGB 0..255: greyscale and palette images are
+    converted, 16 bits scaled to 8, transparency is laid on white, an animation gives
+    its first frame, the EXIF orientation is applied. A file that cannot be read is
+    named in a warning and left out.
+
+    Args:
+        source: one of
+
+            - `"sample"`: 3,781 photographs of clothes, 64 x 64 px, 10 classes, CC0,
+              part of the package;
+            - a folder: images in class sub-folders, or unlabelled, flat or nested; with
+              train/, validation/ or test/ sub-folders, `split` chooses among them,
+              without, all of it is the train split;
+            - `"tfds:NAME"`: a data set of TensorFlow Datasets;
+            - `"hf:NAME"`: a data set of the Hugging Face Hub (`pip install datasets`);
+            - an array `(n, height, width, channels)`, uint8 or float 0..255, with 1, 3
+              or 4 channels, or a pair `(images, labels)`;
+            - a `tf.data.Dataset`, which stays one and keeps its order.
+        image_size: height and width in px, or `(height, width)`: images are resized to
+            cover it (bicubic, antialiased) and their centre is cropped. Defaults to
+            `None`, the size they have, which must then be the same for all.
+        split: `"train"`, `"validation"`, `"test"`, `"all"`, or any that the source
+            has. Defaults to `"train"`.
+        labels: whether to load the labels too. Defaults to `False`.
+        batch_size: with it, the images are not held in memory but streamed: for any
+            number of files. Needs TensorFlow. Defaults to `None`.
+        seed: int, seed of the order of the train split's stream. Defaults to 0.
+        data_dir: folder where TensorFlow Datasets or `datasets` keeps its data.
+
+    Returns:
+        Without `batch_size`, an array `(n, height, width, 3)`, uint8, or with
+        `labels=True` a pair of it and the integer labels `(n,)`.
+
+        With `batch_size`, a `tf.data.Dataset` of such batches. The train split is
+        shuffled anew each epoch, and the n % batch_size last images of each order are
+        left out; other splits come whole and in order.
+
+    Raises:
+        ValueError: for a source that does not exist, holds no images, or has no labels
+            when they are asked for; for images that are not finite or not in 0..255;
+            for images of several sizes without `image_size`.
+
+    Example:
+
+    >>> images, labels = kv.load_images("sample", image_size=32, labels=True)
+    >>> images.shape, labels.shape
+    ((3068, 32, 32, 3), (3068,))
+    >>> batches = kv.load_images("photographs/", image_size=224, batch_size=256)
+    """
+    image_size = _checked_size(image_size)
+    train = split == "train"
+    if _is_dataset(source):
+        return adapt(
+            source, image_size, labels=labels, train=train, batch_size=batch_size
+        )
+    opened = _open(source, split, data_dir)
+    if labels and _names_or_labels(opened) is None:
+        raise ValueError(
+            "`labels=True` needs a source with labels: sub-folders named for the "
+            "classes, a labelled data set, or a pair (images, labels). "
+            f"Received: {_describe(source)}, which has none"
+        )
+    if batch_size is None:
+        return _load(opened, image_size, labels)
+    import_tensorflow()
+    return stream(
+        *_chunks(opened, image_size, batch_size),
+        labels=labels,
+        train=train,
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
+def class_names(source, split: str = "train", *, data_dir: str | None = None):
+    """Gives the names of the labels that `load_images` numbers.
+
+    Args:
+        source: as in `load_images`: `"sample"`, a folder, `"tfds:NAME"`, `"hf:NAME"`.
+        split: as in `load_images`. Defaults to `"train"`.
+        data_dir: as in `load_images`.
+
+    Returns:
+        Tuple of strings, or `None` for a source without class names: an unlabelled
+        folder, an array, a `tf.data.Dataset`.
+
+    Example:
+
+    >>> kv.class_names("sample")[:3]
+    ('dress', 'hat', 'longsleeve')
+    """
+    if _is_dataset(source):
+        return None
+    opened = _open(source, split, data_dir)
+    return opened.class_names if isinstance(opened, ImageSource) else opened[2]
+
+
+def _is_dataset(source) -> bool:
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(source, tensorflow.data.Dataset)
+
+
+def _open(source, split, data_dir):
+    """An `ImageSource`, or `(images, labels or None, class names or None)`."""
+    if isinstance(source, (str, os.PathLike)):
+        name = os.fspath(source)
+        if name == "sample":
+            return read_sample(split)
+        if name.startswith("tfds:"):
+            return open_tfds(name.removeprefix("tfds:"), split, data_dir)
+        if name.startswith("hf:"):
+            return open_hugging_face(name.removeprefix("hf:"), split, data_dir)
+        folder = Path(name).expanduser()
+        if folder.is_dir():
+            return open_folder(folder, split)
+        state = "a file" if folder.exists() else "no such folder"
+        raise ValueError(
+            "`source` must be 'sample', a folder of images, 'tfds:NAME', 'hf:NAME', an "
+            f"array or a tf.data.Dataset. Received: source={name!r} ({state})"
+        )
+    images, labels = source if isinstance(source, tuple) else (source, None)
+    return _checked_images(images), _checked_labels(labels, len(images)), None
+
+
+def _names_or_labels(opened):
+    return opened.class_names if isinstance(opened, ImageSource) else opened[1]
+
+
+def _describe(source) -> str:
+    named = isinstance(source, (str, os.PathLike))
+    return f"source={os.fspath(source)!r}" if named else f"a {type(source).__name__}"
+
+
+def _checked_size(image_size):
+    if image_size is None:
+        return None
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    whole = isinstance(size, (tuple, list)) and len(size) == 2
+    if not whole or not all(isinstance(side, int) and side > 0 for side in size):
+        raise ValueError(
+            "`image_size` must be a positive integer, (height, width) or None. "
+            f"Received: image_size={image_size!r}"
+        )
+    return tuple(size)
+
+
+def _checked_images(images) -> np.ndarray:
+    """Images as uint8 RGB, if they are images of 0..255."""
+    from keras_vicreg.batches import check_images
+
+    images = np.asarray(images)
+    check_images(images)
+    if images.shape[-1] not in (1, 3, 4) or not images.size:
+        raise ValueError(
+            "Images must have 1, 3 or 4 channels, the last axis, and be at least one. "
+            f"Received: an array of shape {images.shape}"
+        )
+    if images.dtype != np.uint8:
+        if images.dtype.kind not in "iuf":
+            raise ValueError(
+                "Images must be uint8, or other numbers 0..255. "
+                f"Received: an array of {images.dtype}"
+            )
+        low, high = images.min(), images.max()
+        scaled = images.dtype.kind == "f" and 0 < high <= 1
+        if low < 0 or high > 255 or scaled:
+            raise ValueError(
+                f"Images must be 0..255. Received: values from {low:g} to {high:g}"
+            )
+        images = np.rint(images).astype("uint8")
+    if images.shape[-1] == 4:
+        alpha = images[..., 3:] / np.float32(255)
+        images = np.rint(images[..., :3] * alpha + 255 * (1 - alpha)).astype("uint8")
+    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+
+
+def _checked_labels(labels, count: int) -> np.ndarray | None:
+    if labels is None:
+        return None
+    labels = np.asarray(labels)
+    if labels.shape not in ((count,), (count, 1)) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"Labels must be integers, one for each of the {count} images. "
+            f"Received: an array of shape {labels.shape}, {labels.dtype}"
+        )
+    return labels.reshape(-1).astype("int64")
+
+
+def _load(opened, image_size, labels: bool):
+    """All images as an array, or a pair with their labels."""
+    if isinstance(opened, ImageSource):
+        reader = ImageReader(image_size)
+        chunks = reader.read_in_chunks(opened.records(None), 1024)
+        pairs = list(itertools.chain.from_iterable(chunks))
+        if not pairs:
+            raise _unreadable(opened)
+        images = np.stack([image for image, _ in pairs])
+        numbers = np.array([label for _, label in pairs], "int64")
+    else:
+        images, numbers, _ = opened
+        if image_size is not None and images.shape[1:3] != image_size:
+            images = np.stack([resize_image(image, image_size) for image in images])
+    return (images, numbers) if labels else images
+
+
+def _unreadable(opened: ImageSource) -> ValueError:
+    return ValueError(
+        "`source` must hold images that can be read. "
+        f"Received: {opened.count} images, none of them readable"
+    )
+
+
+def _chunks(opened, image_size, batch_size):
+    """What `stream` reads, how many images there are, and the shape of each."""
+    if isinstance(opened, ImageSource):
+        reader = ImageReader(image_size)
+        first = next(filter(None, reader.read_in_chunks(opened.records(None), 1)), None)
+        if first is None:
+            raise _unreadable(opened)
+
+        def from_files(seed):
+            return reader.read_in_chunks(opened.records(seed), batch_size)
+
+        return from_files, opened.count, first[0][0].shape
+    images, labels = _load(opened, image_size, True)
+    if labels is None:
+        labels = np.full(len(images), -1)
+
+    def from_array(seed):
+        order = np.arange(len(images))
+        if seed is not None:
+            order = np.random.default_rng(seed).permutation(len(images))
+        for start in range(0, len(images), batch_size):
+            rows = order[start : start + batch_size]
+            yield list(zip(images[rows], labels[rows]))
+
+    return from_array, len(images), images.shape[1:]

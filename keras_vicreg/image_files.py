@@ -1,0 +1,163 @@
+"""Image files, on disk or in memory, decoded by Pillow to uint8 RGB arrays."""
+
+import io
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Lists the image files below `folder`, sorted, hidden files left out."""
+    found = []
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            Path(root, name)
+            for name in names
+            if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+        ]
+    return sorted(found)
+
+
+def decode_image(source, image_size: tuple[int, int] | None = None) -> np.ndarray:
+    """Decodes one image to RGB, upright, at `image_size`.
+
+    Greyscale and palette images become RGB, 16-bit images are scaled to 8 bits,
+    transparent ones are laid on white, an animation gives its first frame, and the
+    EXIF orientation is applied. The image is resized (bicubic, antialiased) until it
+    covers `image_size` and its centre is cropped.
+
+    Args:
+        source: Path of a file, or its content as `bytes`.
+        image_size: `(height, width)`, or `None` for the image's own size.
+
+    Returns:
+        Array `(height, width, 3)`, uint8.
+
+    Raises:
+        Whatever Pillow raises for a file that it cannot read.
+    """
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as raw:
+        if image_size is not None:
+            # A JPEG far too large is decoded at 1/2, 1/4 or 1/8, yet at twice the size
+            # that is needed, so that the bicubic filter still decides the result.
+            raw.draft(None, (2 * max(image_size),) * 2)
+        raw.load()
+        ImageOps.exif_transpose(raw, in_place=True)
+        image = _to_rgb(raw)
+    return resize_image(image, image_size)
+
+
+def resize_image(image, image_size: tuple[int, int] | None) -> np.ndarray:
+    """Resizes a Pillow image or a uint8 array to cover `image_size`; crops the centre.
+
+    Args:
+        image: `PIL.Image.Image` in RGB, or array `(height, width, 3)`, uint8.
+        image_size: `(height, width)`, or `None` to leave the size alone.
+
+    Returns:
+        Array `(height, width, 3)`, uint8.
+    """
+    from PIL import Image, ImageOps
+
+    if image_size is None:
+        return np.asarray(image)
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    height, width = image_size
+    return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC))
+
+
+def _to_rgb(image):
+    from PIL import Image
+
+    if image.mode.startswith("I"):  # "I;16" and its kin, or "I" of 32 bits
+        pixels = np.asarray(image).astype("float64")
+        if pixels.min() < 0 or pixels.max() > 65535:
+            raise ValueError("pixels outside 0..65535")
+        return Image.fromarray(np.rint(pixels / 257).astype("uint8")).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("floating point pixels of unknown range")
+    if image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(opaque, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+class ImageReader:
+    """Decodes many images in threads; leaves out the ones that cannot be read.
+
+    Every image that is left out is named once, in a warning, and counted.
+
+    Args:
+        image_size: `(height, width)` of every image, or `None` when all images have
+            the same size already.
+
+    Raises:
+        ValueError: if `image_size` is `None` and the images differ in size.
+    """
+
+    def __init__(self, image_size: tuple[int, int] | None):
+        self.image_size = image_size
+        self._first = None  # (name, shape) of the first image, when no size is given
+        self._skipped = {}  # name -> reason
+        self._threads = ThreadPoolExecutor(os.cpu_count())
+
+    def read(self, records: Sequence[tuple]) -> list[tuple[np.ndarray, int]]:
+        """Decodes `(name, source, label)` records to `(image, label)` pairs."""
+        skipped = len(self._skipped)
+        records = [record for record in records if record[0] not in self._skipped]
+        pairs = []
+        for record, image in zip(records, self._threads.map(self._decode, records)):
+            if isinstance(image, Exception):
+                self._skipped[record[0]] = str(image) or type(image).__name__
+            else:
+                self._check_size(record[0], image)
+                pairs.append((image, record[2]))
+        if len(self._skipped) > skipped:
+            self._warn(list(self._skipped.items())[skipped:])
+        return pairs
+
+    def read_in_chunks(self, records: Iterable[tuple], size: int) -> Iterator[list]:
+        """Calls `read` on `size` records at a time."""
+        records = iter(records)
+        while chunk := list(islice(records, size)):
+            yield self.read(chunk)
+
+    def _decode(self, record):
+        try:
+            return decode_image(record[1], self.image_size)
+        except (
+            Exception
+        ) as error:  # decoders meet damaged bytes with errors of any kind
+            return error
+
+    def _check_size(self, name, image):
+        if self._first is None:
+            self._first = name, image.shape
+        elif image.shape != self._first[1]:
+            sizes = [
+                f"{each!r} of {shape[0]} x {shape[1]} px"
+                for each, shape in (self._first, (name, image.shape))
+            ]
+            raise ValueError(
+                "`image_size` must be given when the images differ in size. "
+                f"Received: image_size=None with {' and '.join(sizes)}"
+            )
+
+    def _warn(self, new):
+        names = ", ".join(f"{name!r} ({reason})" for name, reason in new[:5])
+        more = f" and {len(new) - 5} more" if len(new) > 5 else ""
+        warnings.warn(
+            f"Skipped {len(self._skipped)} unreadable image(s): {names}{more}",
+            stacklevel=3,
+        )

@@ -1,0 +1,150 @@
+"""Images as a `tf.data.Dataset`: streamed from files, or another dataset adapted."""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+Chunks = Callable[[tuple | None], Iterator[list[tuple[np.ndarray, int]]]]
+
+
+def stream(
+    chunks: Chunks,
+    count: int,
+    shape: tuple[int, int, int],
+    *,
+    labels: bool,
+    train: bool,
+    batch_size: int,
+    seed: int,
+):
+    """Makes batches while the model trains; see `keras_vicreg.load_images`.
+
+    Args:
+        chunks: function of a seed, or `None` for the natural order, that iterates over
+            lists of at most `batch_size` pairs `(image, label)`; shorter ones where
+            images could not be read.
+        count: int, number of images, readable or not.
+        shape: `(height, width, 3)` of every image.
+        labels: whether batches are pairs of images and labels.
+        train: whether to shuffle, and to give complete batches only.
+        batch_size: int.
+        seed: int, seed of the orders; that of an epoch depends on its number too.
+
+    Returns:
+        `tf.data.Dataset`.
+    """
+    tensorflow = import_tensorflow()
+    if type(batch_size) is not int or not 1 <= batch_size <= count:
+        raise ValueError(
+            "`batch_size` must be a positive integer, at most the number of images. "
+            f"Received: batch_size={batch_size!r} for {count} images"
+        )
+    epochs = itertools.count()
+    steps = count // batch_size
+
+    def batches():
+        if train:
+            pairs = _train_epoch(chunks, steps, batch_size, (seed, next(epochs)))
+        else:
+            pairs = _in_order(chunks, batch_size)
+        for batch in pairs:
+            images = np.stack([image for image, _ in batch])
+            yield (images, [label for _, label in batch]) if labels else images
+
+    size = batch_size if train else None
+    signature = tensorflow.TensorSpec((size, *shape), "uint8")
+    if labels:
+        signature = signature, tensorflow.TensorSpec((size,), "int64")
+    dataset = tensorflow.data.Dataset.from_generator(
+        batches, output_signature=signature
+    )
+    if train:
+        dataset = dataset.apply(tensorflow.data.experimental.assert_cardinality(steps))
+    return dataset.prefetch(2)
+
+
+def _train_epoch(chunks, steps, batch_size, seed):
+    """`steps` complete batches; where unreadable files leave a gap, a second order
+    fills it, so that every epoch has the same number of steps."""
+    pending = []
+    for order in itertools.count():
+        for chunk in chunks((*seed, order)):
+            pending += chunk
+            if len(pending) >= batch_size:
+                yield pending[:batch_size]
+                pending = pending[batch_size:]
+                steps -= 1
+                if not steps:
+                    return
+
+
+def _in_order(chunks, batch_size):
+    pairs = itertools.chain.from_iterable(chunks(None))
+    while batch := list(itertools.islice(pairs, batch_size)):
+        yield batch
+
+
+def adapt(dataset, image_size, *, labels: bool, train: bool, batch_size: int | None):
+    """Gives an existing `tf.data.Dataset` the size, the labels and the batches.
+
+    Its order stays. Elements may be images or batches of images, alone or with labels.
+    """
+    spec = dataset.element_spec
+    paired = isinstance(spec, tuple) and len(spec) == 2
+    if labels and not paired:
+        raise ValueError(
+            "`labels=True` needs a tf.data.Dataset of pairs (images, labels). "
+            f"Received: elements of {spec}"
+        )
+    image = spec[0] if isinstance(spec, tuple) else spec
+    rank = getattr(getattr(image, "shape", None), "rank", None)
+    if rank not in (3, 4) or image.shape[-1] != 3:
+        raise ValueError(
+            "A tf.data.Dataset must give images (height, width, 3) or batches of them, "
+            f"alone or with labels. Received: elements of {spec}"
+        )
+
+    def select(images, *others):
+        if image_size is not None:
+            images = _resize(images, image_size)
+        return (images, *others[:1]) if labels else images
+
+    dataset = dataset.map(select, num_parallel_calls=import_tensorflow().data.AUTOTUNE)
+    if batch_size is not None:
+        group = dataset.batch if rank == 3 else dataset.rebatch
+        dataset = group(batch_size, drop_remainder=train)
+    return dataset.prefetch(2)
+
+
+def _resize(images, image_size):
+    """`keras_vicreg.image_files.resize_image` in TensorFlow."""
+    tensorflow = import_tensorflow()
+    batch = images[None] if images.shape.rank == 3 else images
+    old = tensorflow.cast(tensorflow.shape(batch)[1:3], "float32")
+    new = tensorflow.constant(image_size, "float32")
+    scale = tensorflow.reduce_max(new / old)
+    resized = tensorflow.raw_ops.ScaleAndTranslate(
+        images=tensorflow.cast(batch, "float32"),
+        size=image_size,
+        scale=tensorflow.stack([scale, scale]),
+        translation=(new - old * scale) / 2,
+        kernel_type="keyscubic",
+        antialias=True,
+    )
+    resized = tensorflow.cast(
+        tensorflow.clip_by_value(tensorflow.round(resized), 0, 255), "uint8"
+    )
+    return resized[0] if images.shape.rank == 3 else resized
+
+
+def import_tensorflow():
+    """TensorFlow, or a `ValueError` that says what needs it."""
+    try:
+        import tensorflow
+    except ImportError:
+        raise ValueError(
+            "`batch_size` needs TensorFlow, whose tf.data makes the batches: pip "
+            "install tensorflow, or load the images as an array, without `batch_size`"
+        ) from None
+    return tensorflow
