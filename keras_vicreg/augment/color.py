@@ -1,0 +1,222 @@
+"""ColorJitter and RandomGrayscale."""
+
+import itertools
+
+import keras
+import numpy as np
+
+from keras_vicreg.augment.arrays import ops_for
+from keras_vicreg.augment.layer import Augmentation, check_probability, per_image
+
+# What the red, green and blue of a pixel weigh in its grey (ITU-R 601-2).
+GREY = (0.299, 0.587, 0.114)
+
+BRIGHTNESS, CONTRAST, SATURATION, HUE, NOTHING = range(5)
+ORDERS = np.array(list(itertools.permutations(range(4))), "int32")  # (24, 4)
+
+
+@keras.saving.register_keras_serializable(package="keras_vicreg")
+class ColorJitter(Augmentation):
+    """Changes brightness, contrast, saturation and hue, each image in its own order.
+
+    The first three blend the image with black, with its mean grey, or with its grey
+    version, as `PIL.ImageEnhance` does; the hue is turned in HSV space. Each of the
+    four clips to 0..255. Images that have not three channels are left alone.
+
+    Args:
+        brightness: float, the factor is drawn from `max(0, 1 - brightness)` to
+            `1 + brightness`. Defaults to `0.4`.
+        contrast: float, likewise. Defaults to `0.4`.
+        saturation: float, likewise. Defaults to `0.2`.
+        hue: float up to `0.5`, the turn is drawn from `-hue` to `hue`, in whole
+            turns. Defaults to `0.1`.
+        probability: float, the chance that an image is changed at all. Defaults to
+            `0.8`.
+        seed: optional int.
+        **kwargs: see `keras.layers.Layer`.
+
+    Parameters of `draw` and `apply`: the factors `brightness`, `contrast`,
+    `saturation` and the turn `hue`, float32 `(batch,)`, 1 or 0 where the image is
+    left alone; `order`, int32 `(batch, 4)`, which of the four, numbered in this
+    sequence, comes first, second, third, last.
+
+    Example:
+
+    >>> images = np.random.randint(0, 256, (8, 32, 32, 3), "uint8")
+    >>> kv.augment.ColorJitter(0.8, 0.8, 0.8, 0.2)(images).shape
+    (8, 32, 32, 3)
+    """
+
+    numbers = 6
+
+    def __init__(
+        self,
+        brightness: float = 0.4,
+        contrast: float = 0.4,
+        saturation: float = 0.2,
+        hue: float = 0.1,
+        probability: float = 0.8,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(seed=seed, **kwargs)
+        check_probability(probability)
+        self.strengths = {
+            "brightness": brightness,
+            "contrast": contrast,
+            "saturation": saturation,
+            "hue": hue,
+        }
+        for name, strength in self.strengths.items():
+            limit = 0.5 if name == "hue" else float("inf")
+            if not isinstance(strength, (int, float)) or not 0 <= strength <= limit:
+                raise ValueError(
+                    f"`{name}` must be a number from 0 to {limit:g}. "
+                    f"Received: {name}={strength!r}"
+                )
+        self.probability = probability
+
+    def parameters(self, numbers, image_shape):
+        ops = ops_for(numbers)
+        apply = numbers[:, 0] < self.probability
+        parameters = {}
+        for column, (name, strength) in enumerate(self.strengths.items(), 1):
+            neutral = 0.0 if name == "hue" else 1.0
+            low = -strength if name == "hue" else max(0.0, 1.0 - strength)
+            factor = low + (neutral + strength - low) * numbers[:, column]
+            parameters[name] = ops.where(apply, factor, neutral)
+        index = ops.cast(ops.floor(numbers[:, 5] * len(ORDERS)), "int32")
+        orders = ops.convert_to_tensor(ORDERS)
+        parameters["order"] = ops.take(orders, index, axis=0)
+        return parameters
+
+    def transform(self, pixels, parameters):
+        if pixels.shape[2] != 3:
+            return pixels
+        ops = ops_for(pixels)
+        order = parameters["order"]
+        hue_place = ops.argmax(ops.cast(order == HUE, "int32"), axis=1)
+        # The hue costs most: computed once, between three places for what comes
+        # before it and three for what comes behind, it fits into every order.
+        for place in range(3):
+            change = ops.where(place < hue_place, order[:, place], NOTHING)
+            pixels = blend(pixels, change, parameters)
+        pixels = turn_hue(pixels, parameters["hue"])
+        for place in range(3):
+            change = ops.where(place >= hue_place, order[:, place + 1], NOTHING)
+            pixels = blend(pixels, change, parameters)
+        return pixels
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            **self.strengths,
+            "probability": self.probability,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_vicreg")
+class RandomGrayscale(Augmentation):
+    """Replaces the colours of an image by its grey.
+
+    Images that have not three channels are left alone.
+
+    Args:
+        probability: float, the chance that an image turns grey. Defaults to `0.2`.
+        seed: optional int.
+        **kwargs: see `keras.layers.Layer`.
+
+    Parameters of `draw` and `apply`: `apply`, bool `(batch,)`.
+
+    Example:
+
+    >>> images = np.random.randint(0, 256, (8, 32, 32, 3), "uint8")
+    >>> kv.augment.RandomGrayscale()(images).shape
+    (8, 32, 32, 3)
+    """
+
+    def __init__(self, probability: float = 0.2, seed=None, **kwargs):
+        super().__init__(seed=seed, **kwargs)
+        check_probability(probability)
+        self.probability = probability
+
+    def parameters(self, numbers, image_shape):
+        return {"apply": numbers[:, 0] < self.probability}
+
+    def transform(self, pixels, parameters):
+        if pixels.shape[2] != 3:
+            return pixels
+        apply = per_image(parameters["apply"])
+        return ops_for(pixels).where(apply, grey(pixels), pixels)
+
+    def get_config(self):
+        return {**super().get_config(), "probability": self.probability}
+
+
+def grey(pixels):
+    """The grey of colour pixels, `(batch, height, 3, width)` -> `(.., 1, width)`."""
+    red, green, blue = (pixels[:, :, c : c + 1] for c in range(3))
+    return GREY[0] * red + GREY[1] * green + GREY[2] * blue
+
+
+def blend(pixels, change, parameters):
+    """One change of brightness, contrast or saturation, each image its own.
+
+    Args:
+        pixels: float32 tensor `(batch, height, 3, width)`.
+        change: int32 tensor `(batch,)`, which change it is; any other number than
+            those three is none.
+        parameters: the factors, by name.
+
+    Returns:
+        float32 tensor like `pixels`, 0..255.
+    """
+    ops = ops_for(pixels)
+    factor = ops.ones_like(parameters["brightness"])
+    for number, name in enumerate(("brightness", "contrast", "saturation")):
+        factor = ops.where(change == number, parameters[name], factor)
+    factor, change = per_image(factor), per_image(change)
+    shade = grey(pixels)
+    mean = ops.mean(shade, axis=(1, 2, 3), keepdims=True)
+    toward = ops.where(change == CONTRAST, mean, shade)
+    toward = ops.where(change == BRIGHTNESS, 0.0, toward)
+    return ops.clip(factor * pixels + (1.0 - factor) * toward, 0.0, 255.0)
+
+
+def turn_hue(pixels, turn):
+    """Turns the hue of colour pixels, saturation and value kept.
+
+    Args:
+        pixels: float32 tensor `(batch, height, 3, width)`.
+        turn: float32 tensor `(batch,)`, in whole turns; 0 leaves an image alone.
+
+    Returns:
+        float32 tensor like `pixels`.
+    """
+    ops = ops_for(pixels)
+    turn = ops.reshape(turn, (-1, 1, 1))
+    red, green, blue = pixels[:, :, 0], pixels[:, :, 1], pixels[:, :, 2]
+    value = ops.maximum(red, ops.maximum(green, blue))
+    least = ops.minimum(red, ops.minimum(green, blue))
+    chroma = value - least
+    inverse = 1.0 / ops.where(chroma > 0.0, chroma, 1.0)
+    hue = ops.where(  # in sixths of a turn, from red by way of green and blue
+        red >= value,
+        (green - blue) * inverse,
+        ops.where(
+            green >= value,
+            (blue - red) * inverse + 2.0,
+            (red - green) * inverse + 4.0,
+        ),
+    )
+    hue = hue + 6.0 * turn
+    hue = hue - 6.0 * ops.floor(hue * (1.0 / 6.0))
+    turned = ops.stack(
+        [
+            least + chroma * ops.clip(ops.abs(hue - 3.0) - 1.0, 0.0, 1.0),
+            least + chroma * ops.clip(2.0 - ops.abs(hue - 2.0), 0.0, 1.0),
+            least + chroma * ops.clip(2.0 - ops.abs(hue - 4.0), 0.0, 1.0),
+        ],
+        axis=2,
+    )
+    return ops.where(per_image(turn) == 0.0, pixels, turned)
