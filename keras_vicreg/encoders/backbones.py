@@ -1,0 +1,200 @@
+"""Any Keras model as an encoder: images in 0..255 -> representations."""
+
+import importlib
+import inspect
+import pathlib
+import sys
+import warnings
+
+import keras
+from keras import layers
+
+from keras_vicreg.encoders.input_scaling import find_scaling
+
+SLOW_MOMENTUM = 0.99
+
+
+def as_encoder(model):
+    """An encoder from a model that maps images to vectors or to feature maps.
+
+    A model that gives vectors from 0..255 is returned as it is. Any other is nested
+    whole in a new functional model, with the layer in front that its images need
+    where it is of a known family (keras.applications, KerasCV, KerasHub) and scales
+    nothing itself, and with an average over positions behind. Weights are shared.
+
+    Args:
+        model: A `keras.Model` with one input, images `(batch, height, width,
+            channels)`, and one output: vectors `(batch, features)`, tokens `(batch,
+            positions, features)` or feature maps `(batch, height, width, features)`.
+
+    Returns:
+        A `keras.Model`: images `(batch, height, width, channels)` in 0..255 ->
+        representations `(batch, features)`.
+
+    Raises:
+        ValueError: If `model` is not such a model; the message says what to do.
+
+    Example:
+
+    ```python
+    backbone = keras.applications.MobileNetV3Small(include_top=False, weights=None)
+    model = kv.VICReg(backbone)  # takes it through `as_encoder`
+    ```
+    """
+    _check_input(model)
+    _check_output(model)
+    _warn_of_slow_statistics(model)
+    scale, words = find_scaling(model)
+    rank = len(model.output.shape)
+    if scale is None and rank == 2:
+        return model
+    if scale is not None:
+        warnings.warn(
+            f"{model.name!r} expects images as {words}: a layer that makes them so "
+            "from 0..255 was put in front of it. Give the encoder 0..255.",
+            stacklevel=3,
+        )
+    images = keras.Input(model.input.shape[1:], name="images")
+    x = images if scale is None else scale(images)
+    # Nested, not rebuilt from its inner tensors: some backbones would then not load.
+    x = model(x)
+    if rank == 3:
+        x = layers.GlobalAveragePooling1D(name="pool")(x)
+    elif rank == 4:
+        x = layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(images, x, name=f"{model.name}_encoder")
+
+
+def _check_input(model):
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            "`encoder` must be a keras.Model. A single layer becomes one with "
+            "`keras.Sequential([keras.Input(image_shape), layer])`. "
+            f"Received: encoder of type {type(model).__name__}"
+        )
+    inputs = getattr(model, "inputs", None)
+    if not inputs:
+        raise ValueError(
+            "`encoder` must know its input and output. Start a Sequential with "
+            "`keras.Input(image_shape)`; wrap a subclassed model: "
+            "`x = keras.Input(image_shape); keras.Model(x, model(x))`. "
+            f"Received: {model.name!r} ({type(model).__name__}), without a symbolic "
+            "input"
+        )
+    if len(inputs) != 1 or len(inputs[0].shape) != 4:
+        raise ValueError(
+            "`encoder` must have one input, images (batch, height, width, channels). "
+            f"Received: inputs of shape {[tuple(x.shape) for x in inputs]}"
+        )
+    if "int" in keras.backend.standardize_dtype(inputs[0].dtype):
+        raise ValueError(
+            "`encoder` must take float images: no gradient or scaling passes through "
+            "integers. Declare its input without `dtype`; uint8 images are cast. "
+            f"Received: an input of dtype {inputs[0].dtype}"
+        )
+
+
+def _check_output(model):
+    output = model.output
+    if isinstance(output, (dict, list, tuple)):
+        names = list(output) if isinstance(output, dict) else range(len(output))
+        raise ValueError(
+            "`encoder` must have one output. Choose one, "
+            "`keras.Model(model.input, model.output[...])`. "
+            f"Received: outputs {', '.join(map(repr, names))}"
+        )
+    shape = tuple(output.shape)
+    if len(shape) not in (2, 3, 4) or shape[-1] is None:
+        raise ValueError(
+            "`encoder` must give vectors (batch, features), tokens (batch, positions, "
+            "features) or feature maps (batch, height, width, features) of a known "
+            f"number of features. Received: an output of shape {shape}"
+        )
+    activation = getattr(model.layers[-1], "activation", None)
+    if activation is keras.activations.softmax:
+        raise ValueError(
+            "`encoder` must give representations, not classes. Build it without its "
+            "classifier (`include_top=False`). "
+            f"Received: {model.name!r}, which ends in a softmax"
+        )
+
+
+def _warn_of_slow_statistics(model):
+    momenta = {
+        layer.momentum
+        for layer in model._flatten_layers(include_self=False)
+        if isinstance(layer, layers.BatchNormalization)
+    }
+    if momenta and max(momenta) >= SLOW_MOMENTUM:
+        warnings.warn(
+            f"The batch normalization of {model.name!r} has momentum "
+            f"{max(momenta)}: its running statistics, and so what it gives outside of "
+            f"training, lag by some {round(2.3 / (1 - max(momenta)))} steps (23 with "
+            "0.9). Set `layer.momentum = 0.9` before a short run.",
+            stacklevel=3,
+        )
+
+
+def load_backbone(spec, image_shape=(224, 224, 3)):
+    """An encoder from a description in words, as the command line takes it.
+
+    Args:
+        spec: One of `"applications:NAME"`, a constructor of keras.applications,
+            called without classifier and without weights; `"FILE.keras"`, a saved
+            model; `"package.module:function"`, a function that returns a model, of a
+            module on the path or in the working folder.
+        image_shape: `(height, width, channels)`; given to the constructor, and to
+            the function where it has a parameter `image_shape`.
+
+    Returns:
+        A `keras.Model`, see `as_encoder`.
+
+    Raises:
+        ValueError: If there is no such thing, or it is no image backbone.
+    """
+    if spec.endswith(".keras"):
+        if not pathlib.Path(spec).is_file():
+            raise ValueError(f"The file must exist. Received: {spec}")
+        return as_encoder(keras.saving.load_model(spec, compile=False))
+    module, _, name = spec.partition(":")
+    if not module or not name:
+        raise ValueError(
+            "A backbone must be named as applications:NAME, FILE.keras or "
+            f"package.module:function. Received: {spec!r}"
+        )
+    if module == "applications":
+        build = getattr(keras.applications, name, None)
+        if not inspect.isfunction(build):
+            known = inspect.getmembers(keras.applications, inspect.isfunction)
+            raise ValueError(
+                "The application must be one of "
+                f"{', '.join(name for name, _ in known)}. Received: {name!r}"
+            )
+        return as_encoder(
+            build(include_top=False, weights=None, input_shape=tuple(image_shape))
+        )
+    build = _import(module, name)
+    wants_shape = "image_shape" in inspect.signature(build).parameters
+    model = build(image_shape=tuple(image_shape)) if wants_shape else build()
+    return as_encoder(model)
+
+
+def _import(module, name):
+    """The function `name` of `module`, which may lie in the working folder."""
+    sys.path.insert(0, "")
+    try:
+        function = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        if not module.startswith(str(error.name)):
+            raise
+        raise ValueError(
+            f"The module must be importable. Received: {module!r} ({error})"
+        ) from error
+    finally:
+        sys.path.remove("")
+    if not callable(function):
+        raise ValueError(
+            f"The module {module!r} must hold a function {name!r} that returns a "
+            "keras.Model. Received: none of that name"
+        )
+    return function
