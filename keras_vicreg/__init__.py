@@ -39,7 +39,7 @@ _CONTENTS = {
     "PresetError": "presets",
 }
 
-__all__ = sorted([*_CONTENTS, "__version__"])  # noqa: PLE0604
+__all__ = sorted([*_CONTENTS, "__version__"])
 
 
 def __getattr__(name):

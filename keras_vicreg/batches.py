@@ -17,7 +17,6 @@ class Batches(keras.utils.PyDataset):
         batch_size: int, at least 2, at most n.
         shuffle: whether each epoch has an order of its own. Defaults to `True`.
         seed: int, seed of the orders. Defaults to 0.
-        epoch: int, number of the first epoch. Defaults to 0.
 
     Raises:
         ValueError: if the arrays are no images, hold NaN or infinity, or are fewer
@@ -29,7 +28,7 @@ class Batches(keras.utils.PyDataset):
     >>> model.fit(batches, epochs=10)
     """
 
-    def __init__(self, images, batch_size: int, *, shuffle=True, seed=0, epoch=0):
+    def __init__(self, images, batch_size: int, *, shuffle=True, seed=0):
         super().__init__()
         self.arrays = tuple(images) if isinstance(images, (list, tuple)) else (images,)
         for array in self.arrays:
@@ -45,9 +44,8 @@ class Batches(keras.utils.PyDataset):
                 "`batch_size` must be an integer of at least 2 and at most the number "
                 f"of images. Received: batch_size={batch_size!r}, {samples} images"
             )
-        self.batch_size, self.shuffle = batch_size, shuffle
-        self.seed, self.epoch = seed, epoch
-        self._draw_order()
+        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        self.start_at(0)
 
     @staticmethod
     def accepts(x) -> bool:
@@ -64,10 +62,11 @@ class Batches(keras.utils.PyDataset):
         return (batch if len(batch) == 2 else batch[0],)
 
     def on_epoch_end(self) -> None:
-        self.epoch += 1
-        self._draw_order()
+        self.start_at(self.epoch + 1)
 
-    def _draw_order(self) -> None:
+    def start_at(self, epoch: int) -> None:
+        """Takes the order of an epoch; `fit` calls it with its `initial_epoch`."""
+        self.epoch = epoch
         samples = len(self.arrays[0])
         self.order = np.arange(samples)
         if self.shuffle:

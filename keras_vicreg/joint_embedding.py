@@ -181,18 +181,16 @@ class JointEmbedding(TrainStep, keras.Model):
                 than a batch.
         """
         if Batches.accepts(x):
-            x = Batches(
-                x,
-                256 if batch_size is None else batch_size,
-                shuffle=kwargs.pop("shuffle", True),
-                epoch=kwargs.get("initial_epoch", 0),
-            )
-            kwargs["shuffle"] = False  # Keras would shuffle the order of the batches
+            batch_size = 256 if batch_size is None else batch_size
+            x = Batches(x, batch_size, shuffle=kwargs.get("shuffle", True))
         elif batch_size is not None:
             raise ValueError(
                 "`batch_size` must be None when `x` is a dataset, which brings its "
                 f"own batches. Received: batch_size={batch_size}, x={type(x).__name__}"
             )
+        if isinstance(x, Batches):
+            x.start_at(kwargs.get("initial_epoch", 0))
+            kwargs["shuffle"] = False  # Keras would shuffle the order of the batches
         return super().fit(x, **kwargs)
 
     def save_own_variables(self, store):

@@ -1,0 +1,225 @@
+"""One pretraining run, from a recipe to a run folder."""
+
+import contextlib
+import dataclasses
+import os
+import platform
+import time
+
+import keras
+import numpy as np
+
+import keras_vicreg as kv
+from keras_vicreg.batches import Batches
+from keras_vicreg.curves import draw_curves
+from keras_vicreg.recipes import Recipe
+from keras_vicreg.run_folder import HistoryFile, RunFolder
+
+
+def pretrain(recipe: Recipe, run_dir, verbose: str | int = "auto") -> dict:
+    """Pretrains an encoder as a recipe says, and measures what that was worth.
+
+    In a folder that holds an unfinished run of the same recipe it goes on from the
+    last whole epoch. With labels in the data, the untrained and the trained encoder
+    are compared on the test split; training never sees labels or that split.
+
+    Args:
+        recipe: what the run is.
+        run_dir: path of the run folder, see `keras_vicreg.run_folder`.
+        verbose: as in `keras.Model.fit`. Defaults to `"auto"`.
+
+    Returns:
+        The content of evaluation.json: top-1 accuracies, fractions in 0..1, by
+        protocol and encoder; empty without labels or without a test split.
+
+    Raises:
+        ValueError: if recipe or data are unusable, or `run_dir` holds another run.
+
+    Example:
+
+    >>> from keras_vicreg.recipes import Recipe
+    >>> pretrain(Recipe(data="photographs/", image_size=64), "runs/photographs")
+    """
+    folder = RunFolder(run_dir)
+    images = kv.load_images(
+        recipe.data, image_size=recipe.image_size, data_dir=recipe.data_dir
+    )
+    recipe = recipe.resolved(image_size=min(images.shape[1:3]))
+    _claim(folder, recipe, len(images))
+    keras.utils.set_random_seed(recipe.seed)
+    keras.config.set_dtype_policy(recipe.precision)
+    batches = Batches(images, recipe.batch_size, seed=recipe.seed)
+    model = build_model(recipe, steps_per_epoch=len(batches))
+    report = _Report(recipe, folder)
+    report.before(model.encoder)
+    print(
+        f"Pretraining {recipe.encoder}, {model.encoder.count_params():,} parameters, "
+        f"with {recipe.method} on {len(images):,} images of {recipe.data} at "
+        f"{recipe.image_size} px, {len(batches)} steps of {recipe.batch_size} an epoch "
+        f"({len(images) % recipe.batch_size} images left out of each, at random), "
+        f"{keras.config.backend()} backend; run folder {folder.path}",
+        flush=True,
+    )
+    _fit(model, batches, recipe, folder, report.online_knn(), verbose)
+    model.save_to_preset(folder.encoder, training=dataclasses.asdict(recipe))
+    return report.after(model.encoder)
+
+
+def build_model(recipe: Recipe, steps_per_epoch: int):
+    """The compiled model of a resolved recipe."""
+    if recipe.method not in kv.METHODS:
+        raise ValueError(
+            f"`method` must be one of {', '.join(kv.METHODS)}. "
+            f"Received: method={recipe.method!r}"
+        )
+    views = kv.TwoViews(recipe.image_size, recipe=recipe.views, seed=recipe.seed)
+    model = kv.METHODS[recipe.method](
+        build_encoder(recipe), kv.expander(recipe.expander), views=views
+    )
+    model.compile(build_optimizer(recipe, steps_per_epoch))
+    return model
+
+
+def build_encoder(recipe: Recipe):
+    """The encoder of a resolved recipe, with random or a preset's weights."""
+    if recipe.start_from is not None:
+        return kv.from_preset(recipe.start_from)
+    options = {}
+    if recipe.encoder.startswith("resnet"):
+        options = {"stem": recipe.stem, "width": recipe.width}
+    shape = (recipe.image_size, recipe.image_size, 3)
+    return kv.encoder(recipe.encoder, shape, **options)
+
+
+def build_optimizer(recipe: Recipe, steps_per_epoch: int):
+    """The optimizer of a resolved recipe, with its schedule."""
+    peak = recipe.learning_rate or kv.recommended_learning_rate(
+        recipe.batch_size, recipe.epochs
+    )
+    schedule = kv.warmup_cosine(
+        peak,
+        total_steps=recipe.epochs * steps_per_epoch,
+        warmup_steps=round(recipe.warmup_epochs * steps_per_epoch),
+    )
+    if recipe.optimizer == "lars":
+        return kv.LARS(schedule, weight_decay=recipe.weight_decay)
+    if recipe.optimizer == "adamw":
+        return keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
+    return keras.optimizers.SGD(schedule, 0.9, weight_decay=recipe.weight_decay)
+
+
+def _claim(folder: RunFolder, recipe: Recipe, images: int) -> None:
+    """Writes config.json, or makes sure that the one there is of the same run."""
+    wanted = dataclasses.asdict(recipe)
+    wanted["expander"] = list(recipe.expander)
+    config = folder.read_json("config.json")
+    if config is not None:
+        stored = config.get("recipe", {})
+        different = [name for name in wanted if wanted[name] != stored.get(name)]
+        if different:
+            changes = ", ".join(
+                f"{name}={wanted[name]!r}, not {stored.get(name)!r}"
+                for name in different
+            )
+            raise ValueError(
+                "`run_dir` must be a new folder or hold a run of the same recipe. "
+                f"Received: {folder.path} with {changes}"
+            )
+        return
+    backend = keras.config.backend()
+    folder.write_json(
+        "config.json",
+        {
+            "recipe": wanted,
+            "images": images,
+            "versions": {
+                "keras_vicreg": kv.__version__,
+                "keras": keras.__version__,
+                "backend": backend,
+                backend: __import__(backend).__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            "machine": f"{platform.machine()}, {os.cpu_count()} processor cores",
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        },
+    )
+
+
+def _fit(model, batches, recipe, folder, callbacks, verbose) -> None:
+    resume = kv.callbacks.Resume(folder.checkpoint)
+    if resume.epoch:
+        print(f"Going on after epoch {resume.epoch} of {recipe.epochs}.", flush=True)
+    begin, first = time.perf_counter(), resume.epoch
+    try:
+        model.fit(
+            batches,
+            epochs=recipe.epochs,
+            initial_epoch=resume.epoch,
+            callbacks=[*callbacks, HistoryFile(folder), resume],
+            verbose=verbose,
+        )
+        if first < recipe.epochs:
+            print(f"Training took {time.perf_counter() - begin:.0f} s.", flush=True)
+    finally:
+        if rows := folder.read_history():
+            title = f"{recipe.method}, {recipe.encoder}, {recipe.data}"
+            with contextlib.suppress(OSError):  # never in place of the first error
+                draw_curves(rows, folder.curves, title)
+
+
+class _Report:
+    """What the run was worth: before and after, beside the raw pixels."""
+
+    def __init__(self, recipe: Recipe, folder: RunFolder):
+        self.folder = folder
+        self.results = folder.read_json("evaluation.json") or {}
+        self.splits = {}
+        if kv.class_names(recipe.data, data_dir=recipe.data_dir) is None:
+            return
+        for split in ("train", "validation", "test"):
+            with contextlib.suppress(ValueError):  # a source without that split
+                self.splits[split] = kv.load_images(
+                    recipe.data,
+                    image_size=recipe.image_size,
+                    split=split,
+                    labels=True,
+                    data_dir=recipe.data_dir,
+                )
+
+    def online_knn(self) -> list:
+        """A callback that watches the validation split, where there is one."""
+        if not {"train", "validation"} <= set(self.splits):
+            return []
+        return [
+            kv.callbacks.OnlineKNN(self.splits["train"], self.splits["validation"])
+        ]
+
+    def before(self, encoder) -> None:
+        """Measures raw pixels and the untrained encoder, once a run."""
+        for name, measured in (("raw pixels", None), ("untrained", encoder)):
+            if "test" in self.splits and name not in self.results:
+                self._measure(name, measured)
+
+    def after(self, encoder) -> dict:
+        """Measures the trained encoder and prints the table."""
+        if "test" not in self.splits:
+            print("No labelled test split: nothing to compare the encoder on.")
+            return {}
+        if "trained" not in self.results:
+            self._measure("trained", encoder)
+        test = len(self.splits["test"][1])
+        print(f"\nTop-1 accuracy on the {test:,} test images:")
+        print(f"{'':>12}{'kNN':>9}{'linear':>9}")
+        for name, row in self.results.items():
+            print(f"{name:>12}" + "".join(f"{100 * v:8.1f}%" for v in row.values()))
+        return self.results
+
+    def _measure(self, name: str, encoder) -> None:
+        train, test = self.splits["train"], self.splits["test"]
+        features = [(kv.embed(encoder, images), labels) for images, labels in (train, test)]
+        self.results[name] = {
+            "knn_top1": kv.knn(None, *features).top1,
+            "linear_top1": kv.linear_probe(None, *features).top1,
+        }
+        self.folder.write_json("evaluation.json", self.results)

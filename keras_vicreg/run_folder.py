@@ -1,0 +1,98 @@
+"""The folder of one pretraining run, and what is written into it.
+
+    config.json     the recipe, the versions, the data: all that repeats the run
+    history.csv     one row an epoch
+    checkpoint/     the training state after the last epoch
+    encoder/        the trained encoder, a preset
+    evaluation.json what it was worth, beside the untrained encoder and raw pixels
+    curves.png      loss, terms, embedding std and kNN over the epochs
+"""
+
+import csv
+import json
+import os
+import time
+from pathlib import Path
+
+import keras
+
+
+class RunFolder:
+    """Paths of a run, and files that are written whole or not at all.
+
+    Args:
+        path: the folder, made where there is none.
+
+    Raises:
+        ValueError: if `path` is a file.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"`run_dir` must be a folder. Received: {path} (a file)")
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.checkpoint = self.path / "checkpoint"
+        self.encoder = self.path / "encoder"
+        self.curves = self.path / "curves.png"
+        self.history = self.path / "history.csv"
+
+    def read_json(self, name: str) -> dict | None:
+        """Content of a JSON file of the run, `None` where there is none."""
+        file = self.path / name
+        if not file.exists():
+            return None
+        try:
+            return json.loads(file.read_text())
+        except ValueError as error:
+            raise ValueError(f"{file} must be a JSON file. Received: {error}") from error
+
+    def write_json(self, name: str, content: dict) -> None:
+        """Writes a JSON file, in place of an older one."""
+        write_text(self.path / name, json.dumps(content, indent=2) + "\n")
+
+    def read_history(self) -> list[dict]:
+        """Rows of history.csv, numbers as floats, cells left empty as `None`."""
+        if not self.history.exists():
+            return []
+        with open(self.history, newline="") as file:
+            return [
+                {name: float(cell) if cell else None for name, cell in row.items()}
+                for row in csv.DictReader(file)
+            ]
+
+
+class HistoryFile(keras.callbacks.Callback):
+    """Keeps history.csv: all logs of each epoch, with its number and seconds.
+
+    Args:
+        folder: the `RunFolder`. Its rows up to the first epoch of this `fit` stay.
+    """
+
+    def __init__(self, folder: RunFolder):
+        super().__init__()
+        self.folder = folder
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._begin = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        rows = [row for row in self.folder.read_history() if row["epoch"] <= epoch]
+        seconds = round(time.perf_counter() - self._begin, 2)
+        rows.append({"epoch": epoch + 1, "seconds": seconds, **(logs or {})})
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        lines = [",".join(names)]
+        for row in rows:
+            cells = (row.get(name) for name in names)
+            lines.append(",".join("" if c is None else f"{c:.6g}" for c in cells))
+        write_text(self.folder.history, "\n".join(lines) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file under another name, and renames it."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
