@@ -13,6 +13,8 @@ _CONTENTS = {
     "encoder": "encoders",
     "ENCODERS": "encoders",
     "expander": "heads",
+    "convert_torch": "convert",
+    "export_torch": "convert",
     # methods
     "METHODS": "methods",
     "VICReg": "methods.vicreg",
@@ -28,6 +30,7 @@ _CONTENTS = {
     "callbacks": None,
     # data
     "load_images": "data",
+    "class_names": "data",
     # evaluation
     "embed": "evaluation",
     "knn": "evaluation",

@@ -27,13 +27,20 @@ def main(arguments=None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         options.command(options)
-    except (ValueError, TypeError, ImportError) as error:
+    except _bad_input() as error:
         return _fail(error, code=2)
     except OSError as error:
         return _fail(error, code=1)
     except KeyboardInterrupt:
         return _fail("interrupted; what was written is whole", code=130)
     return 0
+
+
+def _bad_input() -> tuple:
+    """What is the user's to mend; imported only when something was raised."""
+    from keras_vicreg import PresetError
+
+    return ValueError, TypeError, ImportError, PresetError
 
 
 def _fail(error, code: int) -> int:
@@ -64,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="of Keras; default: KERAS_BACKEND, or else tensorflow",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_pretrain, _add_evaluate):
+    for add in (_add_pretrain, _add_evaluate, _add_convert):
         add(commands, shared)
     return parser
 
@@ -118,6 +125,22 @@ def _add_evaluate(commands, shared) -> None:
     add("--out", help="file for the results; default: evaluation.json in the folder")
 
 
+def _add_convert(commands, shared) -> None:
+    parser = commands.add_parser(
+        "convert",
+        parents=[shared],
+        help="make a preset of a PyTorch checkpoint",
+        description="Makes a preset of a PyTorch checkpoint: the authors' backbones and "
+        "full checkpoints, ResNets of torchvision and timm, .pth or .safetensors. "
+        "Nothing in the file is run, and PyTorch is not needed.",
+    )
+    parser.set_defaults(command=run_convert)
+    add = parser.add_argument
+    add("checkpoint", metavar="CHECKPOINT")
+    add("--out", metavar="DIR", help="folder for the preset")
+    add("--dry-run", action="store_true", help="say what it is, write nothing")
+
+
 def _widths(text: str) -> tuple[int, ...]:
     """`"512,512"` -> `(512, 512)`."""
     return tuple(int(width) for width in text.split(","))
@@ -147,6 +170,34 @@ def run_evaluate(options) -> None:
         data_dir=options.data_dir,
         out=options.out,
     )
+
+
+def run_convert(options) -> None:
+    """`keras-vicreg convert`."""
+    if not options.out and not options.dry_run:
+        raise ValueError("`--out` must name a folder, unless with --dry-run.")
+    from keras_vicreg import convert_torch
+    from keras_vicreg.torch_checkpoint import read_checkpoint
+
+    checkpoint = read_checkpoint(options.checkpoint)
+    model = convert_torch(options.checkpoint)
+    encoder = getattr(model, "encoder", model)
+    print(f"{options.checkpoint}: sha256 {checkpoint.sha256}")
+    print(
+        f"{checkpoint.name} {checkpoint.options}, {encoder.count_params():,} "
+        f"parameters, {encoder.output_shape[-1]} features"
+        + (f", expander {checkpoint.units}" if checkpoint.units else "")
+    )
+    for key in checkpoint.unused:
+        print(f"left out: {key}")
+    print("A forward pass gave finite numbers.")
+    if options.dry_run:
+        print("Dry run: nothing was written.")
+        return
+    from keras_vicreg import save_to_preset
+
+    save_to_preset(model, options.out)
+    print(f"Written: {options.out}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vicreg import replicas
+from keras_vicreg import presets, replicas
 from keras_vicreg.batches import Batches
 from keras_vicreg.encoders.backbones import as_encoder
 from keras_vicreg.train_step import TrainStep
@@ -192,6 +192,24 @@ class JointEmbedding(TrainStep, keras.Model):
             x.start_at(kwargs.get("initial_epoch", 0))
             kwargs["shuffle"] = False  # Keras would shuffle the order of the batches
         return super().fit(x, **kwargs)
+
+    def save_to_preset(self, folder, **card) -> None:
+        """Writes encoder and expander as a preset, see `kv.save_to_preset`."""
+        presets.save_to_preset(self, folder, **card)
+
+    @classmethod
+    def from_preset(cls, handle, revision: str | None = None, **options):
+        """The pretraining model of a preset that has an expander, ready to go on.
+
+        Args:
+            handle: as in `kv.from_preset`.
+            revision: as in `kv.from_preset`.
+            **options: further arguments of the class, such as `views`.
+
+        Raises:
+            kv.PresetError: if the preset cannot be had, or has no expander.
+        """
+        return presets.from_preset(handle, revision, model_class=cls, **options)
 
     def save_own_variables(self, store):
         super().save_own_variables(store)

@@ -12,6 +12,7 @@ import numpy as np
 import keras_vicreg as kv
 from keras_vicreg.batches import Batches
 from keras_vicreg.curves import draw_curves
+from keras_vicreg.measuring import measure, table
 from keras_vicreg.recipes import Recipe
 from keras_vicreg.run_folder import HistoryFile, RunFolder
 
@@ -29,15 +30,16 @@ def pretrain(recipe: Recipe, run_dir, verbose: str | int = "auto") -> dict:
         verbose: as in `keras.Model.fit`. Defaults to `"auto"`.
 
     Returns:
-        The content of evaluation.json: top-1 accuracies, fractions in 0..1, by
-        protocol and encoder; empty without labels or without a test split.
+        What raw pixels, the untrained and the trained encoder gave, by protocol, as
+        in evaluation.json; empty without labels or without a test split.
 
     Raises:
         ValueError: if recipe or data are unusable, or `run_dir` holds another run.
 
     Example:
 
-    >>> from keras_vicreg.recipes import Recipe
+    >>> from keras_vicreg.measuring import measure, table
+from keras_vicreg.recipes import Recipe
     >>> pretrain(Recipe(data="photographs/", image_size=64), "runs/photographs")
     """
     folder = RunFolder(run_dir)
@@ -171,6 +173,8 @@ def _fit(model, batches, recipe, folder, callbacks, verbose) -> None:
 class _Report:
     """What the run was worth: before and after, beside the raw pixels."""
 
+    ROWS = ("raw pixels", "untrained", "trained")
+
     def __init__(self, recipe: Recipe, folder: RunFolder):
         self.folder = folder
         self.results = folder.read_json("evaluation.json") or {}
@@ -197,7 +201,7 @@ class _Report:
 
     def before(self, encoder) -> None:
         """Measures raw pixels and the untrained encoder, once a run."""
-        for name, measured in (("raw pixels", None), ("untrained", encoder)):
+        for name, measured in zip(self.ROWS, (None, encoder)):
             if "test" in self.splits and name not in self.results:
                 self._measure(name, measured)
 
@@ -208,18 +212,11 @@ class _Report:
             return {}
         if "trained" not in self.results:
             self._measure("trained", encoder)
+        results = {name: self.results[name] for name in self.ROWS}
         test = len(self.splits["test"][1])
-        print(f"\nTop-1 accuracy on the {test:,} test images:")
-        print(f"{'':>12}{'kNN':>9}{'linear':>9}")
-        for name, row in self.results.items():
-            print(f"{name:>12}" + "".join(f"{100 * v:8.1f}%" for v in row.values()))
-        return self.results
+        print(f"\nTop-1 accuracy on the {test:,} test images:\n{table(results)}")
+        return results
 
     def _measure(self, name: str, encoder) -> None:
-        train, test = self.splits["train"], self.splits["test"]
-        features = [(kv.embed(encoder, images), labels) for images, labels in (train, test)]
-        self.results[name] = {
-            "knn_top1": kv.knn(None, *features).top1,
-            "linear_top1": kv.linear_probe(None, *features).top1,
-        }
+        self.results[name] = measure(encoder, self.splits["train"], self.splits["test"])
         self.folder.write_json("evaluation.json", self.results)

@@ -1,0 +1,253 @@
+"""The main job: from the command line to a run folder, and what it refuses."""
+
+import csv
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import toys
+from PIL import Image
+
+import keras_vicreg as kv
+from keras_vicreg import cli
+from keras_vicreg.recipes import QUICKSTART, Recipe
+
+FILES = {
+    "config.json",
+    "history.csv",
+    "evaluation.json",
+    "curves.png",
+    "encoder",
+    "checkpoint",
+}
+SMALL = ["--image-size", "16", "--width", "0.0625", "--expander", "16,16"]
+SMALL += ["--batch-size", "16", "--epochs", "2", "--learning-rate", "0.1"]
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """A labelled folder: 40 images to train on, 12 to validate and 12 to test."""
+    folder = tmp_path_factory.mktemp("photographs")
+    for seed, (split, count) in enumerate(
+        {"train": 40, "validation": 12, "test": 12}.items()
+    ):
+        for index, pixels in enumerate(toys.images(count, size=16, seed=seed)):
+            file = folder / split / f"class{index % 2}" / f"{index}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(file)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(photographs, tmp_path_factory):
+    """A finished run on them."""
+    run = tmp_path_factory.mktemp("runs") / "run"
+    options = ["pretrain", "--data", str(photographs), *SMALL, "--run-dir", str(run)]
+    assert cli.main(options) == 0
+    return run
+
+
+def test_the_run_folder_holds_all_files(finished):
+    assert {path.name for path in finished.iterdir()} == FILES
+    assert [path.name for path in (finished / "checkpoint").iterdir()] == [
+        "epoch-0002.weights.h5"
+    ]
+    assert not list(finished.rglob("*.part"))
+
+
+def test_the_configuration_repeats_the_run(finished):
+    config = json.loads((finished / "config.json").read_text())
+    recipe = Recipe(**config["recipe"])
+    assert recipe.resolved(16) == recipe  # nothing is left to a default
+    assert config["images"] == 40
+    assert config["versions"]["keras"] == keras.__version__
+    assert config["versions"]["keras_vicreg"] == kv.__version__
+
+
+def test_the_history_has_a_row_an_epoch(finished):
+    with open(finished / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["epoch"]) for row in rows] == [1, 2]
+    terms = {"loss", "invariance", "variance", "covariance", "embedding_std"}
+    assert terms | {"seconds", "knn_top1"} <= set(rows[0])
+    assert all(np.isfinite(float(row[name])) for row in rows for name in terms)
+
+
+def test_the_evaluation_compares_with_untrained_and_pixels(finished):
+    results = json.loads((finished / "evaluation.json").read_text())
+    assert list(results) == ["raw pixels", "untrained", "trained"]
+    for row in results.values():
+        assert set(row) == {"knn", "linear"}
+        assert all(0 <= found["top1"] <= 1 for found in row.values())
+        assert all(found["settings"]["test_images"] == 12 for found in row.values())
+
+
+def test_the_curves_are_a_picture_of_the_run(finished):
+    with Image.open(finished / "curves.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    assert pixels.shape == (650, 1000, 3)
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50
+
+
+def test_the_encoder_is_a_preset(finished, photographs):
+    encoder = kv.from_preset(str(finished / "encoder"))
+    images = kv.load_images(photographs, image_size=16)
+    assert encoder.predict(images, verbose=0).shape == (40, 32)
+
+
+def test_run_again_it_has_nothing_to_do(finished, photographs, capsys):
+    before = (finished / "history.csv").read_text()
+    options = ["pretrain", "--data", str(photographs), *SMALL]
+    assert cli.main([*options, "--run-dir", str(finished)]) == 0
+    assert "Going on after epoch 2 of 2" in capsys.readouterr().out
+    assert (finished / "history.csv").read_text() == before
+
+
+def test_another_recipe_in_the_same_folder_is_refused(finished, photographs, capsys):
+    options = ["pretrain", "--data", str(photographs), *SMALL, "--seed", "7"]
+    assert cli.main([*options, "--run-dir", str(finished)]) == 2
+    error = capsys.readouterr().err
+    assert "seed=7, not 0" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_killed_it_resumes_to_the_same_history(finished, photographs, tmp_path):
+    """A run whose process dies in its second epoch ends as one that did not."""
+    code = (
+        "import os, keras; from keras_vicreg import cli, run_folder\n"
+        "class Dies(run_folder.HistoryFile):\n"
+        "    def on_train_batch_end(self, batch, logs=None):\n"
+        "        if self.params['epochs'] == 2 and self._epoch == 1: os._exit(9)\n"
+        "    def on_epoch_begin(self, epoch, logs=None):\n"
+        "        self._epoch = epoch; super().on_epoch_begin(epoch, logs)\n"
+        "run_folder.HistoryFile = Dies\n"
+        "import sys; sys.exit(cli.main(sys.argv[1:]))"
+    )
+    run = tmp_path / "run"
+    options = ["pretrain", "--data", str(photographs), *SMALL, "--run-dir", str(run)]
+    killed = subprocess.run(
+        [sys.executable, "-c", code, *options], capture_output=True, text=True
+    )
+    assert killed.returncode == 9, killed.stderr[-2000:]
+    assert len((run / "history.csv").read_text().splitlines()) == 2
+    assert cli.main(options) == 0
+    for name in ("loss", "knn_top1"):
+        values = []
+        for folder in (finished, run):
+            with open(folder / "history.csv") as file:
+                values.append([float(row[name]) for row in csv.DictReader(file)])
+        assert values[0] == pytest.approx(values[1], rel=1e-4), name
+
+
+def test_an_unlabelled_folder_trains_without_evaluation(photographs, tmp_path, capsys):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for index, file in enumerate((photographs / "train").rglob("*.png")):
+        (flat / f"{index}.png").write_bytes(file.read_bytes())
+    run = tmp_path / "run"
+    options = ["pretrain", "--data", str(flat), *SMALL, "--run-dir", str(run)]
+    assert cli.main(options) == 0
+    assert "nothing to compare" in capsys.readouterr().out
+    assert {path.name for path in run.iterdir()} == FILES - {"evaluation.json"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data", "no/such/folder"], "no such folder"),
+        (["--encoder", "resnet19"], "resnet19"),
+        (["--method", "vicrec"], "`method` must be one of"),
+        (["--views", "vicrec"], "`recipe` must be one of"),
+        (["--batch-size", "5000"], "batch_size=5000, 3068 images"),
+        (["--batch-size", "1"], "`batch_size` must be an integer of at least 2"),
+        (["--epochs", "0"], "`epochs` must be"),
+        (["--epochs", "many"], "invalid int value"),
+        (["--expander", "512,"], "--expander"),
+        (["--expander", "0"], "`units` must be"),
+        (["--optimizer", "adamw"], "`learning_rate` must be given"),
+        (["--from", "no-such-preset"], "no-such-preset"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(options, message, tmp_path, capfd):
+    run = tmp_path / "run"
+    try:
+        code = cli.main(["pretrain", *options, "--run-dir", str(run)])
+    except SystemExit as end:
+        code = end.code
+    error = capfd.readouterr().err
+    lines = [line for line in error.splitlines() if line.startswith("keras-vicreg")]
+    assert code == 2
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert "Traceback" not in error
+
+
+def test_a_run_folder_that_is_a_file_is_refused(tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    assert cli.main(["pretrain", "--run-dir", str(file)]) == 2
+    assert "`run_dir` must be a folder" in capsys.readouterr().err
+    assert file.read_text() == "mine"
+
+
+def test_no_space_left_loses_no_earlier_result(photographs, finished, tmp_path):
+    """Files may not grow beyond 20 kB: the checkpoint cannot be written."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "notes.txt").write_text("mine")
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_vicreg.cli", "pretrain"]
+        + ["--data", str(photographs), *SMALL, "--run-dir", str(run)],
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert done.returncode == 1
+    assert "File too large" in done.stderr.splitlines()[-1]
+    assert (run / "notes.txt").read_text() == "mine"
+    assert json.loads((run / "config.json").read_text())["images"] == 40
+    assert not list((run / "checkpoint").glob("epoch-*"))
+
+
+def test_the_quickstart_is_a_recipe():
+    assert Recipe(**QUICKSTART).data == "sample"
+    assert Path(cli.__file__).exists()
+
+
+def test_evaluate_repeats_what_the_run_found(finished, photographs, capsys):
+    before = json.loads((finished / "evaluation.json").read_text())
+    options = ["evaluate", str(finished), "--data", str(photographs)]
+    assert cli.main([*options, "--protocol", "knn,linear"]) == 0
+    after = json.loads((finished / "evaluation.json").read_text())
+    name = f"trained, on {photographs}"
+    assert after == {**before, name: after[name]}
+    assert after[name]["knn"]["top1"] == before["trained"]["knn"]["top1"]
+    assert f"{after[name]['knn']['top1']:.1%}" in capsys.readouterr().out
+    (finished / "evaluation.json").write_text(json.dumps(before))
+
+
+def test_evaluate_a_preset_writes_where_it_is_told(
+    finished, photographs, tmp_path, capsys
+):
+    out = tmp_path / "results.json"
+    options = ["evaluate", str(finished / "encoder"), "--data", str(photographs)]
+    assert cli.main([*options, "--out", str(out)]) == 0
+    assert list(json.loads(out.read_text())[f"trained, on {photographs}"]) == ["knn"]
+
+
+def test_evaluate_refuses_an_unknown_protocol(finished, capsys):
+    assert cli.main(["evaluate", str(finished), "--protocol", "knn,magic"]) == 2
+    assert "Received: magic" in capsys.readouterr().err
