@@ -1,72 +1,22 @@
-"""Images -> views: one function per published recipe."""
+"""Images -> two views (and local ones), on every backend and in `tf.data`."""
+
+import dataclasses
+import itertools
 
 import keras
 
-from keras_vicreg.augment import (
-    ColorJitter,
-    RandomGaussianBlur,
-    RandomGrayscale,
-    RandomHorizontalFlip,
-    RandomResizedCrop,
-    RandomSolarize,
-)
-from keras_vicreg.augment.arrays import is_foreign, ops_for
-from keras_vicreg.augment.layer import to_images, to_pixels
+from keras_vicreg import file_crops
+from keras_vicreg.augment.arrays import in_pipeline, ops_for, tensorflow_ops
+from keras_vicreg.augment.layer import to_pixels
 from keras_vicreg.augment.randomness import RandomLayer
-from keras_vicreg.xla import compiled
+from keras_vicreg.view_pipeline import ViewPipeline
+from keras_vicreg.view_recipes import RECIPES
+from keras_vicreg.xla import Compiled
 
-
-def pipeline(
-    size, *, scale=(0.08, 1.0), jitter=(0.4, 0.4, 0.2, 0.1), blur=0.0, solarize=0.0
-):
-    """The steps of one view, in the order all recipes have in common."""
-    steps = [
-        RandomResizedCrop(size, scale=scale),
-        RandomHorizontalFlip(0.5),
-        ColorJitter(*jitter, probability=0.8),
-        RandomGrayscale(0.2),
-    ]
-    if blur:
-        steps.append(RandomGaussianBlur(blur, sigma=(0.1, 2.0)))
-    if solarize:
-        steps.append(RandomSolarize(solarize, threshold=128))
-    return steps
-
-
-def vicreg(size):
-    """VICReg on ImageNet, the authors' augmentations.py: asymmetric."""
-    return pipeline(size, blur=1.0), pipeline(size, blur=0.1, solarize=0.2)
-
-
-def vicreg_cifar(size):
-    """VICReg on CIFAR, as solo-learn has it."""
-    return (pipeline(size, scale=(0.2, 1.0), solarize=0.1),) * 2
-
-
-def simclr(size):
-    """SimCLR (Chen et al., 2020) at colour strength 1."""
-    return (pipeline(size, jitter=(0.8, 0.8, 0.8, 0.2), blur=0.5),) * 2
-
-
-def byol(size):
-    """BYOL (Grill et al., 2020) on CIFAR: without blur, asymmetric."""
-    return pipeline(size), pipeline(size, solarize=0.2)
-
-
-def barlow_twins(size):
-    """Barlow Twins (Zbontar et al., 2021) on CIFAR: as BYOL."""
-    return byol(size)
-
-
-def wmse(size):
-    """W-MSE (Ermolov et al., 2021) on CIFAR."""
-    return (pipeline(size, scale=(0.2, 1.0), jitter=(0.8, 0.8, 0.8, 0.2)),) * 2
-
-
-RECIPES = {
-    recipe.__name__: recipe
-    for recipe in (vicreg, vicreg_cifar, simclr, byol, barlow_twins, wmse)
-}
+# Caron et al., 2020 (SwAV): with local views the crops of the two global ones are
+# no smaller than these shares of the area, those of the local ones no larger.
+GLOBAL_SHARE = 0.14
+LOCAL_SCALE = (0.05, 0.14)
 
 
 @keras.saving.register_keras_serializable(package="keras_vicreg")
@@ -74,21 +24,31 @@ class TwoViews(RandomLayer):
     """Makes two random views of every image.
 
     Every image and every view draws its own crop, flip, colours, blur and the rest.
-    The layer runs on every backend: eagerly, inside a model, compiled, and within a
-    `tf.data` pipeline, on batches or on single images.
+    The layer runs on every backend, eagerly, inside a model, compiled, and mapped
+    over a `tf.data.Dataset` of batches or of single images of any size. Mapped in
+    parallel calls it draws in no fixed order; `from_files` does in a fixed one.
 
     Args:
-        image_size: int, the height and width of the views in pixels, or a pair
+        image_size: int, height and width of the views in pixels, or a pair
             `(height, width)`.
-        recipe: the published pipeline, one of `"vicreg"` (the authors' asymmetric
-            one), `"vicreg_cifar"`, `"simclr"`, `"byol"`, `"barlow_twins"`,
-            `"wmse"`. Defaults to `"vicreg"`.
+        recipe: the published pipeline: `"vicreg"` (the authors', asymmetric),
+            `"vicreg_cifar"`, `"simclr"`, `"byol"`, `"barlow_twins"` or `"wmse"`.
+            Defaults to `"vicreg"`.
         seed: optional int. Equal seeds give equal views. Defaults to `None`, a
             random seed.
+        local_views: int, how many small views of small crops follow the two, for
+            methods that use them. They have the steps of the first and the second
+            view in turn. Defaults to `0`.
+        local_size: optional int or pair, the size of the local views. Defaults to
+            `None`, 3/7 of `image_size` (96 pixels for 224).
         **kwargs: see `keras.layers.Layer`.
 
     Returns:
-        Two float32 tensors `(batch, height, width, channels)`, 0..255.
+        Two float32 tensors `(batch, height, width, channels)`, 0..255, and as many
+        smaller ones as there are local views.
+
+    Raises:
+        ValueError: if the recipe is unknown, or a size is not positive.
 
     Example:
 
@@ -98,48 +58,159 @@ class TwoViews(RandomLayer):
     ((8, 32, 32, 3), (8, 32, 32, 3))
     """
 
-    def __init__(self, image_size, recipe: str = "vicreg", seed=None, **kwargs):
+    def __init__(
+        self,
+        image_size,
+        recipe: str = "vicreg",
+        seed: int | None = None,
+        *,
+        local_views: int = 0,
+        local_size=None,
+        **kwargs,
+    ):
         super().__init__(seed=seed, **kwargs)
         if recipe not in RECIPES:
             raise ValueError(
-                f"`recipe` must be one of {sorted(RECIPES)}. Received: recipe={recipe!r}"
+                f"`recipe` must be one of {sorted(RECIPES)}. "
+                f"Received: recipe={recipe!r}"
+            )
+        if type(local_views) is not int or local_views < 0:
+            raise ValueError(
+                "`local_views` must be an integer from 0 on. "
+                f"Received: local_views={local_views!r}"
             )
         self.image_size = image_size
         self.recipe = recipe
-        self.pipelines = RECIPES[recipe](image_size)
-        self.compiled_views = compiled(self.views)
-
-    def views(self, images, numbers):
-        """The views that uniform numbers stand for: pure, and compiled as a whole."""
-        pixels = to_pixels(images)
-        shape = ops_for(images).shape(images)[1:3]
-        views, start = [], 0
-        for steps in self.pipelines:
-            view, view_shape = pixels, shape
-            for step in steps:
-                own = numbers[:, start : start + step.numbers]
-                view = step.transform(view, step.parameters(own, view_shape))
-                view_shape = steps[0].size
-                start += step.numbers
-            views.append(to_images(view))
-        return tuple(views)
+        self.local_views = local_views
+        self.local_size = local_size
+        self.pipelines = [
+            ViewPipeline(size, view_recipe)
+            for size, view_recipe in plan(recipe, image_size, local_views, local_size)
+        ]
+        self._of_images = Compiled(self._views_of_images)
+        self._of_crops = Compiled(self._views_of_crops)
 
     def call(self, images):
-        ops = ops_for(images)
+        if images.shape[-1] is None:
+            raise ValueError(
+                "`images` must have a known number of channels. "
+                f"Received: images.shape={images.shape}"
+            )
         if len(images.shape) == 3:
-            return tuple(view[0] for view in self.call(ops.expand_dims(images, 0)))
-        count = sum(step.numbers for steps in self.pipelines for step in steps)
-        numbers = self.uniform(ops.shape(images)[0], count, like=images)
-        make = self.views if is_foreign(images) else self.compiled_views
-        return make(images, numbers)
+            if in_pipeline(images):
+                return self._of_one(images, self._draw(1, like=images))
+            images = ops_for(images).expand_dims(images, 0)
+            return tuple(view[0] for view in self.call(images))
+        batch_size = ops_for(images).shape(images)[0]
+        return self._of_images(images, self._draw(batch_size, like=images))
+
+    def from_files(self, paths):
+        """Views straight from image files, made on the CPU in `tf.data`.
+
+        The tool for photographs much larger than the views: a JPEG file is decoded
+        only where its crops lie. The order is that of the files, and equal seeds give
+        equal views, however many files are worked on at a time.
+
+        Args:
+            paths: list of names of JPEG, PNG, BMP or GIF files, or a
+                `tf.data.Dataset` of such names.
+
+        Returns:
+            A `tf.data.Dataset` of tuples of float32 views `(height, width, 3)`,
+            0..255, one tuple a file, not batched.
+
+        Example:
+
+        >>> pairs = kv.TwoViews(224).from_files(paths).batch(256)
+        >>> model.fit(pairs.map(lambda a, b: ((a, b),)))
+        """
+        import tensorflow as tf
+
+        if not isinstance(paths, tf.data.Dataset):
+            paths = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
+
+        def draw(path):
+            return path, self._draw(1, like=path)
+
+        def views(path, numbers):
+            def boxes_for(*image_shape):
+                return self._boxes(numbers, image_shape)
+
+            image, boxes = file_crops.decode(path, boxes_for)
+            return self._of_one(image, numbers, boxes)
+
+        return paths.map(draw).map(views, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def _draw(self, rows, like):
+        """The uniform numbers of every pipeline, each `(rows, pipeline.numbers)`."""
+        counts = [pipeline.numbers for pipeline in self.pipelines]
+        numbers = self.uniform(rows, sum(counts), like=like)
+        ends = itertools.accumulate(counts)
+        return tuple(
+            numbers[:, end - count : end] for count, end in zip(counts, ends)
+        )
+
+    def _of_one(self, image, numbers, boxes=None):
+        """The views of one image of any size, in a pipeline on the CPU."""
+        if boxes is None:
+            boxes = self._boxes(numbers, tensorflow_ops().shape(image)[:2])
+        crops = [
+            file_crops.crop(image, box, pipeline.crop.size, pipeline.crop.interpolation)
+            for pipeline, box in zip(self.pipelines, boxes, strict=True)
+        ]
+        return tuple(view[0] for view in self._of_crops(crops, numbers))
+
+    def _boxes(self, numbers, image_shape):
+        """The box of every view of one image, a list of dicts of scalars."""
+        return [
+            {name: value[0] for name, value in pipeline.box(own, image_shape).items()}
+            for pipeline, own in zip(self.pipelines, numbers, strict=True)
+        ]
+
+    def _views_of_images(self, images, numbers):
+        """Pure: images and uniform numbers -> views."""
+        pixels = to_pixels(images)
+        return tuple(
+            pipeline.view(pixels, own)
+            for pipeline, own in zip(self.pipelines, numbers, strict=True)
+        )
+
+    def _views_of_crops(self, crops, numbers):
+        """Pure: the crop of every view and uniform numbers -> views."""
+        return tuple(
+            pipeline.view_of_crop(pixels, own)
+            for pipeline, pixels, own in zip(
+                self.pipelines, crops, numbers, strict=True
+            )
+        )
 
     def compute_output_shape(self, input_shape):
-        size = self.pipelines[0][0].size
-        return ((*input_shape[:-3], *size, input_shape[-1]),) * 2
+        return tuple(
+            (*input_shape[:-3], *pipeline.crop.size, input_shape[-1])
+            for pipeline in self.pipelines
+        )
 
     def get_config(self):
         return {
             **super().get_config(),
             "image_size": self.image_size,
             "recipe": self.recipe,
+            "local_views": self.local_views,
+            "local_size": self.local_size,
         }
+
+
+def plan(recipe: str, image_size, local_views: int, local_size):
+    """The size and the `ViewRecipe` of every view, the two global ones first."""
+    pair = RECIPES[recipe]
+    if not local_views:
+        return [(image_size, view) for view in pair]
+    if local_size is None:
+        sizes = (image_size,) * 2 if isinstance(image_size, int) else image_size
+        local_size = tuple(max(1, round(size * 3 / 7)) for size in sizes)
+    share = max(GLOBAL_SHARE, pair[0].scale[0])
+    large = [dataclasses.replace(view, scale=(share, 1.0)) for view in pair]
+    small = [dataclasses.replace(view, scale=LOCAL_SCALE) for view in pair]
+    return [(image_size, view) for view in large] + [
+        (local_size, small[index % 2]) for index in range(local_views)
+    ]

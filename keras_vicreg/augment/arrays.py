@@ -13,53 +13,63 @@ import types
 import keras
 
 
-def is_foreign(x):
-    """Whether `x` is a symbolic TensorFlow tensor under another Keras backend."""
+def in_pipeline(x) -> bool:
+    """Whether `x` is a TensorFlow tensor of a graph, such as that of `tf.data`."""
     tf = sys.modules.get("tensorflow")
-    return tf is not None and tf.is_symbolic_tensor(x) and not keras.ops.is_tensor(x)
+    return tf is not None and tf.is_symbolic_tensor(x)
+
+
+def is_foreign(x) -> bool:
+    """Whether `x` is a TensorFlow tensor of a graph under another Keras backend."""
+    return in_pipeline(x) and not keras.ops.is_tensor(x)
 
 
 def ops_for(x):
     """The namespace of array functions for the tensor `x`."""
-    return _tensorflow() if is_foreign(x) else keras.ops
+    return tensorflow_ops() if is_foreign(x) else keras.ops
 
 
 @functools.cache
-def _tensorflow():
+def tensorflow_ops():
+    """The functions of `keras.ops` that the augmentations use, over TensorFlow."""
     import tensorflow as tf
+
+    def fori_loop(lower, upper, body, value):
+        def step(index, value):
+            return index + 1, body(index, value)
+
+        return tf.while_loop(lambda index, _: index < upper, step, (lower, value))[1]
+
+    def shape(x):
+        sizes = zip(x.shape, tf.unstack(tf.shape(x)), strict=True)
+        return tuple(dynamic if fixed is None else fixed for fixed, dynamic in sizes)
 
     return types.SimpleNamespace(
         abs=tf.abs,
-        all=tf.reduce_all,
-        any=tf.reduce_any,
-        arange=lambda n, dtype: tf.range(tf.cast(n, dtype), dtype=dtype),
+        arange=lambda stop, dtype: tf.cast(tf.range(stop), dtype),
         argmax=lambda x, axis: tf.argmax(x, axis, output_type="int32"),
         broadcast_to=tf.broadcast_to,
         cast=tf.cast,
         clip=tf.clip_by_value,
         concatenate=tf.concat,
+        cond=tf.cond,
         convert_to_tensor=tf.convert_to_tensor,
         cumsum=tf.cumsum,
         exp=tf.exp,
         expand_dims=tf.expand_dims,
-        flip=lambda x, axis: tf.reverse(x, [axis % x.shape.rank]),
+        flip=lambda x, axis: tf.reverse(x, [axis]),
         floor=tf.floor,
+        fori_loop=fori_loop,
         logical_and=tf.logical_and,
-        logical_not=tf.logical_not,
         matmul=tf.matmul,
-        max=tf.reduce_max,
         maximum=tf.maximum,
         mean=tf.reduce_mean,
-        min=tf.reduce_min,
         minimum=tf.minimum,
         ones_like=tf.ones_like,
         relu=tf.nn.relu,
         reshape=tf.reshape,
         round=tf.round,
-        shape=lambda x: tuple(
-            dynamic if static is None else static
-            for static, dynamic in zip(x.shape, tf.unstack(tf.shape(x)), strict=True)
-        ),
+        shape=shape,
         sqrt=tf.sqrt,
         square=tf.square,
         stack=tf.stack,

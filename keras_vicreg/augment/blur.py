@@ -6,7 +6,7 @@ import keras
 
 from keras_vicreg.augment.arrays import ops_for
 from keras_vicreg.augment.layer import Augmentation, check_probability, check_range
-from keras_vicreg.augment.resampling import resize
+from keras_vicreg.augment.resampling import along_axes
 
 # Beyond six standard deviations a Gaussian weighs less than float32 resolves.
 REACH = 6
@@ -53,11 +53,20 @@ class RandomGaussianBlur(Augmentation):
         return {"sigma": ops.where(numbers[:, 0] < self.probability, sigma, 0.0)}
 
     def transform(self, pixels, parameters):
-        _, height, _, width = ops_for(pixels).shape(pixels)
+        ops = ops_for(pixels)
+        sigma = parameters["sigma"]
+        _, height, _, width = ops.shape(pixels)
         reach = math.ceil(REACH * self.sigma[1])
-        rows = gaussian_matrix(parameters["sigma"], height, reach)
-        columns = gaussian_matrix(parameters["sigma"], width, reach)
-        return resize(pixels, columns, rows)
+
+        def blur():
+            rows = gaussian_matrix(sigma, height, reach)
+            square = pixels.shape[1] == pixels.shape[3]
+            columns = rows if square else gaussian_matrix(sigma, width, reach)
+            return along_axes(pixels, columns, rows, reach)
+
+        if pixels.shape[0] == 1:  # a single image can go without the work
+            return ops.cond(sigma[0] > 0.0, blur, lambda: pixels)
+        return blur()
 
     def get_config(self):
         return {

@@ -11,7 +11,7 @@ from keras_vicreg.augment.layer import Augmentation, check_probability, per_imag
 # What the red, green and blue of a pixel weigh in its grey (ITU-R 601-2).
 GREY = (0.299, 0.587, 0.114)
 
-BRIGHTNESS, CONTRAST, SATURATION, HUE, NOTHING = range(5)
+_, CONTRAST, SATURATION, HUE, NOTHING = range(5)
 ORDERS = np.array(list(itertools.permutations(range(4))), "int32")  # (24, 4)
 
 
@@ -35,10 +35,10 @@ class ColorJitter(Augmentation):
         seed: optional int.
         **kwargs: see `keras.layers.Layer`.
 
-    Parameters of `draw` and `apply`: the factors `brightness`, `contrast`,
-    `saturation` and the turn `hue`, float32 `(batch,)`, 1 or 0 where the image is
-    left alone; `order`, int32 `(batch, 4)`, which of the four, numbered in this
-    sequence, comes first, second, third, last.
+    Parameters of `draw` and `apply`: `apply`, bool `(batch,)`; the factors
+    `brightness`, `contrast`, `saturation` and the turn `hue`, float32 `(batch,)`;
+    `order`, int32 `(batch, 4)`, which of the four, numbered in this sequence, comes
+    first, second, third, last.
 
     Example:
 
@@ -78,13 +78,11 @@ class ColorJitter(Augmentation):
 
     def parameters(self, numbers, image_shape):
         ops = ops_for(numbers)
-        apply = numbers[:, 0] < self.probability
-        parameters = {}
+        parameters = {"apply": numbers[:, 0] < self.probability}
         for column, (name, strength) in enumerate(self.strengths.items(), 1):
-            neutral = 0.0 if name == "hue" else 1.0
             low = -strength if name == "hue" else max(0.0, 1.0 - strength)
-            factor = low + (neutral + strength - low) * numbers[:, column]
-            parameters[name] = ops.where(apply, factor, neutral)
+            high = strength if name == "hue" else 1.0 + strength
+            parameters[name] = low + (high - low) * numbers[:, column]
         index = ops.cast(ops.floor(numbers[:, 5] * len(ORDERS)), "int32")
         orders = ops.convert_to_tensor(ORDERS)
         parameters["order"] = ops.take(orders, index, axis=0)
@@ -93,19 +91,27 @@ class ColorJitter(Augmentation):
     def transform(self, pixels, parameters):
         if pixels.shape[2] != 3:
             return pixels
+        if pixels.shape[0] == 1:  # a single image can go without the work
+            return ops_for(pixels).cond(
+                parameters["apply"][0],
+                lambda: self.change(pixels, parameters),
+                lambda: pixels,
+            )
+        return self.change(pixels, parameters)
+
+    def change(self, pixels, parameters):
+        """All four changes, each image in its own order."""
         ops = ops_for(pixels)
-        order = parameters["order"]
-        hue_place = ops.argmax(ops.cast(order == HUE, "int32"), axis=1)
+        order, apply = parameters["order"], parameters["apply"]
+        hue_place = ops.argmax(ops.cast(order == HUE, "int32"), axis=1)[:, None]
+        place = ops.arange(3, dtype="int32")
         # The hue costs most: computed once, between three places for what comes
         # before it and three for what comes behind, it fits into every order.
-        for place in range(3):
-            change = ops.where(place < hue_place, order[:, place], NOTHING)
-            pixels = blend(pixels, change, parameters)
-        pixels = turn_hue(pixels, parameters["hue"])
-        for place in range(3):
-            change = ops.where(place >= hue_place, order[:, place + 1], NOTHING)
-            pixels = blend(pixels, change, parameters)
-        return pixels
+        before = ops.logical_and(apply[:, None], place < hue_place)
+        behind = ops.logical_and(apply[:, None], place >= hue_place)
+        pixels = blend(pixels, ops.where(before, order[:, :3], NOTHING), parameters)
+        pixels = turn_hue(pixels, ops.where(apply, parameters["hue"], 0.0))
+        return blend(pixels, ops.where(behind, order[:, 1:], NOTHING), parameters)
 
     def get_config(self):
         return {
@@ -159,28 +165,36 @@ def grey(pixels):
     return GREY[0] * red + GREY[1] * green + GREY[2] * blue
 
 
-def blend(pixels, change, parameters):
-    """One change of brightness, contrast or saturation, each image its own.
+def blend(pixels, changes, parameters):
+    """Changes of brightness, contrast and saturation, one after the other.
+
+    Each is `factor * pixels + (1 - factor) * toward`, where `toward` is black, the
+    mean grey of the image, or the grey of the pixel.
 
     Args:
         pixels: float32 tensor `(batch, height, 3, width)`.
-        change: int32 tensor `(batch,)`, which change it is; any other number than
-            those three is none.
+        changes: int32 tensor `(batch, places)`, which change comes at which place;
+            any other number than those three is none.
         parameters: the factors, by name.
 
     Returns:
         float32 tensor like `pixels`, 0..255.
     """
     ops = ops_for(pixels)
-    factor = ops.ones_like(parameters["brightness"])
+    factor = ops.ones_like(ops.cast(changes, "float32"))  # (batch, places)
     for number, name in enumerate(("brightness", "contrast", "saturation")):
-        factor = ops.where(change == number, parameters[name], factor)
-    factor, change = per_image(factor), per_image(change)
-    shade = grey(pixels)
-    mean = ops.mean(shade, axis=(1, 2, 3), keepdims=True)
-    toward = ops.where(change == CONTRAST, mean, shade)
-    toward = ops.where(change == BRIGHTNESS, 0.0, toward)
-    return ops.clip(factor * pixels + (1.0 - factor) * toward, 0.0, 255.0)
+        factor = ops.where(changes == number, parameters[name][:, None], factor)
+    toward_mean = ops.where(changes == CONTRAST, 1.0 - factor, 0.0)
+    toward_grey = ops.where(changes == SATURATION, 1.0 - factor, 0.0)
+
+    def change(place, pixels):
+        shade = grey(pixels)
+        constant = toward_mean[:, place] * ops.mean(shade, axis=(1, 2, 3))
+        toward = per_image(toward_grey[:, place]) * shade + per_image(constant)
+        return ops.clip(per_image(factor[:, place]) * pixels + toward, 0.0, 255.0)
+
+    # Unrolled, XLA would fuse the changes and compute each anew for the next one.
+    return ops.fori_loop(0, changes.shape[1], change, pixels)
 
 
 def turn_hue(pixels, turn):

@@ -6,7 +6,7 @@ import keras
 
 from keras_vicreg.augment.arrays import ops_for
 from keras_vicreg.augment.layer import Augmentation, check_range
-from keras_vicreg.augment.resampling import FILTERS, resampling_matrix, resize
+from keras_vicreg.augment.resampling import FILTERS, along_axes, resampling_matrix
 
 TRIES = 10
 
@@ -93,12 +93,13 @@ class RandomResizedCrop(Augmentation):
         centred = self.centred_box(ops, height, width)
         box_height = ops.where(found, ops.sum(first * heights, axis=1), centred[0])
         box_width = ops.where(found, ops.sum(first * widths, axis=1), centred[1])
-        down, right = height - box_height, width - box_width
+
+        def position(number, room):
+            return ops.floor(ops.where(found, number * (room + 1), room / 2))
+
         return {
-            "top": ops.floor(ops.where(found, numbers[:, -2] * (down + 1), down / 2)),
-            "left": ops.floor(
-                ops.where(found, numbers[:, -1] * (right + 1), right / 2)
-            ),
+            "top": position(numbers[:, -2], height - box_height),
+            "left": position(numbers[:, -1], width - box_width),
             "height": box_height,
             "width": box_width,
         }
@@ -120,7 +121,7 @@ class RandomResizedCrop(Augmentation):
                 (parameters["top"], parameters["height"], height, self.size[0]),
             )
         )
-        return resize(pixels, columns, rows)
+        return along_axes(pixels, columns, rows)
 
     def inference(self, images):
         ops = ops_for(images)

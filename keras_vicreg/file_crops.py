@@ -1,0 +1,130 @@
+"""Resized crops straight from image files of any size, for `tf.data` on the CPU.
+
+On a CPU the dense matrices of `augment.RandomResizedCrop` are the wrong tool for large
+photographs. Here an image is decoded only as far as its crops reach, and every block of
+a resized crop is a product with the few pixels that weigh in it.
+"""
+
+from keras_vicreg.augment.arrays import tensorflow_ops
+from keras_vicreg.augment.resampling import filter_weights
+
+# Columns (rows) of a resized crop that are computed in one product.
+BLOCK = 32
+
+# The filters end at twice the distance of neighbouring pixels.
+SUPPORT = 2
+
+# A decoder smooths the colours across pixels: with this margin around it, a part of a
+# JPEG file decodes to the same pixels as in the whole.
+MARGIN = 2
+
+
+def decode(path, boxes_for):
+    """Decodes an image file, a JPEG file only where there are boxes.
+
+    Args:
+        path: scalar string tensor, the name of a JPEG, PNG, BMP or GIF file. Of an
+            animation the first frame counts.
+        boxes_for: function of height and width, scalar int32 tensors, that gives a
+            list of boxes, dicts of float32 scalars `top`, `left`, `height`, `width`.
+
+    Returns:
+        uint8 tensor `(height, width, 3)`, the image or a part of it, and the boxes,
+        moved into it.
+    """
+    import tensorflow as tf
+
+    contents = tf.io.read_file(path)
+
+    def jpeg():
+        shape = tf.io.extract_jpeg_shape(contents)[:2]
+        boxes = boxes_for(shape[0], shape[1])
+        corners = tf.cast([[box["top"], box["left"]] for box in boxes], tf.int32)
+        sizes = tf.cast([[box["height"], box["width"]] for box in boxes], tf.int32)
+        start = tf.maximum(tf.reduce_min(corners, axis=0) - MARGIN, 0)
+        end = tf.minimum(tf.reduce_max(corners + sizes, axis=0) + MARGIN, shape)
+        # As Pillow decodes; TensorFlow's default transform is less accurate.
+        image = tf.io.decode_and_crop_jpeg(
+            contents,
+            tf.concat([start, end - start], axis=0),
+            channels=3,
+            dct_method="INTEGER_ACCURATE",
+        )
+        top, left = tf.unstack(tf.cast(start, tf.float32))
+        moved = [
+            {**box, "top": box["top"] - top, "left": box["left"] - left}
+            for box in boxes
+        ]
+        return image, moved
+
+    def other():
+        image = tf.io.decode_image(contents, channels=3, expand_animations=False)
+        return image, boxes_for(tf.shape(image)[0], tf.shape(image)[1])
+
+    image, boxes = tf.cond(tf.io.is_jpeg(contents), jpeg, other)
+    return tf.ensure_shape(image, (None, None, 3)), boxes
+
+
+def crop(image, box, size, interpolation: str):
+    """Cuts a box out of one image and resizes it, as `augment.RandomResizedCrop`.
+
+    Args:
+        image: tensor `(height, width, channels)`, uint8 or float, 0..255.
+        box: dict of float32 scalars, whole pixels, as one row of the parameters of
+            `RandomResizedCrop`.
+        size: pair of ints, height and width of the crop.
+        interpolation: `"bicubic"` or `"bilinear"`.
+
+    Returns:
+        float32 tensor `(1, height, channels, width)`, 0..255.
+    """
+    import tensorflow as tf
+
+    channels = image.shape[2]
+    top, left, height, width = (
+        tf.cast(box[name], tf.int32) for name in ("top", "left", "height", "width")
+    )
+    part = image[top : top + height, left : left + width]
+    part = tf.cast(tf.transpose(part, (0, 2, 1)), tf.float32)
+    part = tf.reshape(part, (height * channels, width))
+    wide = tf.concat(
+        [
+            tf.matmul(part[:, start:end], weights)
+            for start, end, weights in _blocks(width, size[1], interpolation)
+        ],
+        axis=1,
+    )
+    wide = tf.clip_by_value(wide, 0.0, 255.0)
+    wide = tf.reshape(wide, (height, channels * size[1]))
+    tall = tf.concat(
+        [
+            tf.matmul(weights, wide[start:end], transpose_a=True)
+            for start, end, weights in _blocks(height, size[0], interpolation)
+        ],
+        axis=0,
+    )
+    tall = tf.clip_by_value(tall, 0.0, 255.0)
+    return tf.reshape(tall, (1, size[0], channels, size[1]))
+
+
+def _blocks(length, size: int, interpolation: str):
+    """The first and last pixel of the input, and the weights, of every block."""
+    import tensorflow as tf
+
+    ops = tensorflow_ops()
+    shrinkage = tf.cast(length, tf.float32) / size
+    reach = SUPPORT * tf.maximum(shrinkage, 1.0) + 1.0
+    for first in range(0, size, BLOCK):
+        last = min(first + BLOCK, size)
+        start = tf.cast(first * shrinkage - reach, tf.int32)
+        end = tf.cast(last * shrinkage + reach, tf.int32)
+        start, end = tf.maximum(start, 0), tf.minimum(end, length)
+        source = tf.cast(tf.range(start, end), tf.float32)[:, None]
+        target = tf.range(first, last, dtype=tf.float32)[None, :]
+        yield (
+            start,
+            end,
+            filter_weights(
+                ops, source, target, tf.cast(length, tf.float32), size, interpolation
+            ),
+        )
