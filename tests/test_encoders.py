@@ -44,7 +44,8 @@ def pytorch_twin(name, dtype="float32", **options):
 
 
 def copy_from_pytorch(peer, ours):
-    state = {key: value.numpy() for key, value in peer.state_dict().items()}
+    # Copies, since JAX and torch may share the memory of what they are given.
+    state = {key: value.numpy().copy() for key, value in peer.state_dict().items()}
     for layer in ours.layers:
         key = layer.name.replace("_", ".")
         if isinstance(layer, keras.layers.Conv2D):
@@ -106,24 +107,37 @@ def test_outputs_are_pytorchs_in_float64(name, float64):
 
 @on_every_backend
 def test_three_training_steps_follow_pytorch():
-    """In float32: so few activations that none falls to the other side of a ReLU,
-    which moves PyTorch's own gradients by 3e-3 from those in float64."""
-    train_beside_pytorch("float32", side=16, samples=8, tolerance=1e-4)
+    """In float32, with all activations far from the kink of a ReLU: one that rounding
+    brings to the other side moves PyTorch's own gradients by 3e-3."""
+    train_beside_pytorch("float32", off_kinks, tolerance=1e-4)
+
+
+def off_kinks(peer):
+    for name, value in peer.state_dict().items():
+        if ".bn1." in name or name.startswith("bn1."):
+            if name.endswith("bias"):  # half of the channels on, half of them off
+                value[::2], value[1::2] = 2, -2
+        elif name.endswith("bias"):
+            value.fill_(2)
+        if value.dim() == 1 and name.endswith("weight"):
+            value.mul_(0.25)
 
 
 @on_tensorflow
 def test_three_training_steps_follow_pytorch_in_float64(float64):
-    train_beside_pytorch("float64", side=32, samples=16, tolerance=1e-9)
+    train_beside_pytorch("float64", lambda peer: None, tolerance=1e-9)
 
 
-def train_beside_pytorch(dtype, side, samples, tolerance):
+def train_beside_pytorch(dtype, prepare, tolerance, samples=16):
     torch = pytest.importorskip("torch")
-    rate = 0.05
+    rate = 1 / 16  # exact, also where Keras keeps it in float32
     peer, ours = pytorch_twin("resnet18", dtype, stem="cifar", width=0.25)
+    prepare(peer)
+    copy_from_pytorch(peer, ours)
     ours.compile(keras.optimizers.SGD(rate), loss="mse")
     optimizer = torch.optim.SGD(peer.train().parameters(), rate)
     for step in range(3):
-        x = images(side, samples, seed=step).astype(dtype)
+        x = images(32, samples, seed=step).astype(dtype)
         target = np.random.default_rng(step).normal(size=(samples, 128)).astype(dtype)
         y = peer(torch.from_numpy(x))
         expected = y.detach().numpy()
@@ -139,7 +153,9 @@ def train_beside_pytorch(dtype, side, samples, tolerance):
             # The weights' moves are the gradients, times the rate.
             expected = (value.detach() - peer_before[name]).numpy()
             difference = np.linalg.norm(after[name] - before[name] - expected)
-            assert difference < tolerance * np.linalg.norm(expected), (step, name)
+            resolution = 2 * np.finfo(dtype).eps * np.linalg.norm(before[name])
+            limit = tolerance * np.linalg.norm(expected) + resolution
+            assert difference < limit, (step, name)
 
 
 def by_pytorch_name(model):
@@ -147,7 +163,10 @@ def by_pytorch_name(model):
     named = {}
     for layer in model.layers:
         key = layer.name.replace("_", ".")
-        values = [keras.ops.convert_to_numpy(v) for v in layer.trainable_variables]
+        # Copies: JAX may show memory that the next step overwrites.
+        values = [
+            np.array(v) for v in layer.get_weights()[: len(layer.trainable_weights)]
+        ]
         if isinstance(layer, keras.layers.Conv2D):
             named[f"{key}.weight"] = values[0].transpose(3, 2, 0, 1)
         elif values:

@@ -8,6 +8,8 @@ network it describes, without memory for its weights, and comparing the two.
 import math
 import re
 
+import numpy as np
+
 from keras_vicreg.deferred_variables import deferred_variables
 from keras_vicreg.encoders.registry import ENCODERS, encoder, find_resnet
 from keras_vicreg.encoders.vit import vit
@@ -39,15 +41,14 @@ def describe_encoder(model):
         layers = {layer.name: layer for layer in model.layers}
         read = _read_resnet if "conv1" in layers else _read_vit
         name, options = read(layers)
-        options |= _read_normalization(layers["normalization"])
+        options |= _read_normalization(model)
         options["image_shape"] = list(model.input_shape[1:])
         with deferred_variables(keep=False):
             copy = encoder(name, **options)
             same = _structure(copy) == _structure(model)
-        scales = [m.get_layer("normalization").get_config() for m in (copy, model)]
         same = same and all(
-            _close(*(config[key][0][0] for config in scales))
-            for key in ("scale", "offset")
+            np.allclose(*numbers, rtol=1e-12, atol=0)
+            for numbers in zip(*(_scale_and_offset(m) for m in (copy, model)))
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         same = False
@@ -79,23 +80,24 @@ def _read_vit(layers):
     return name, {"patch_size": patch_size}
 
 
-def _read_normalization(layer):
+def _scale_and_offset(model):
+    layer = model.get_layer("normalization")
+    return np.array(layer.scale).ravel(), np.array(layer.offset).ravel()
+
+
+def _read_normalization(model):
     """Mean and std, the shortest decimals that give the layer's scale and offset."""
-    scale, offset = (layer.get_config()[key][0][0] for key in ("scale", "offset"))
-    std = [_shortest(1 / (255 * s)) for s in scale]
+    scale, offset = _scale_and_offset(model)
+    std = 1 / (255 * scale)
     return {
-        "mean": [_shortest(-o * s) for o, s in zip(offset, std, strict=True)],
-        "std": std,
+        "mean": [_shortest(m) for m in (-offset * std).tolist()],
+        "std": [_shortest(s) for s in std.tolist()],
     }
 
 
 def _shortest(value):
     decimals = (float(f"{value:.{digits}g}") for digits in range(1, 18))
     return next(d for d in decimals if math.isclose(d, value, rel_tol=1e-14)) + 0.0
-
-
-def _close(a, b):
-    return all(math.isclose(x, y, rel_tol=1e-12) for x, y in zip(a, b, strict=True))
 
 
 def _structure(model):

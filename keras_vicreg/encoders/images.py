@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 
 MAX_SIDE = 4096
 MAX_CHANNELS = 64
@@ -36,11 +37,12 @@ def image_input(image_shape, mean=None, std=None):
 
 def normalization(mean, std):
     """The layer that maps 0..255 to `(x / 255 - mean) / std`, channel by channel."""
+    mean, std = np.array(mean, "float64"), np.array(std, "float64")
+    # Arrays of three axes: exact in float64 too, and broadcast over the last axis even
+    # where Keras is configured for channels first.
     return keras.layers.Rescaling(
-        # Three axes deep, so that the layer broadcasts over the last one even where
-        # Keras is configured for channels first.
-        scale=[[[1 / (255 * s) for s in std]]],
-        offset=[[[-m / s for m, s in zip(mean, std, strict=True)]]],
+        scale=(1 / (255 * std))[None, None],
+        offset=(-mean / std)[None, None],
         name="normalization",
     )
 

@@ -1,6 +1,7 @@
 """What a foreign backbone wants its images to be, found from its layers or class."""
 
 import keras
+import numpy as np
 
 from keras_vicreg.encoders.images import IMAGENET_MEAN, IMAGENET_STD, normalization
 
@@ -19,7 +20,7 @@ def _to_standard(images):
 
 def _to_caffe(images):
     images = keras.ops.flip(images, axis=-1)
-    offset = [[[-103.939, -116.779, -123.68]]]
+    offset = np.array([[[-103.939, -116.779, -123.68]]])
     return keras.layers.Rescaling(1.0, offset, name="normalization")(images)
 
 
