@@ -1,0 +1,146 @@
+"""From a model to a folder: what `save_to_preset` does, step by step."""
+
+import os
+import pathlib
+import shutil
+import warnings
+
+import keras
+import numpy as np
+
+from keras_vicreg import __version__, encoders
+from keras_vicreg.atomic_folder import current, replacing
+from keras_vicreg.presets import folder as folders
+from keras_vicreg.presets import (
+    head_layout,
+    model_card,
+    plain_keras,
+    reader,
+    tensor_file,
+)
+from keras_vicreg.presets import manifest as manifests
+from keras_vicreg.presets.errors import PresetError
+from keras_vicreg.presets.manifest import Manifest
+
+CARD = ("description", "license", "limits", "training", "dataset", "metrics", "curves")
+OWN = {*manifests.FILES, manifests.NAME, model_card.NAME}
+
+
+def write(model, folder: pathlib.Path, dtype: str, with_keras: bool, card: dict):
+    """Writes the preset of `model`, in place of the one in `folder`."""
+    if dtype not in tensor_file.DTYPES:
+        raise ValueError(
+            f"`dtype` must be one of {', '.join(tensor_file.DTYPES)}. "
+            f"Received: dtype={dtype!r}"
+        )
+    unknown = sorted(set(card) - set(CARD))
+    if unknown:
+        raise ValueError(
+            f"A model card must be made of {', '.join(CARD)}. "
+            f"Received: {', '.join(unknown)}"
+        )
+    if "curves" in card and not pathlib.Path(card["curves"]).is_file():
+        raise ValueError(
+            "`curves` must be the path of a PNG file. "
+            f"Received: curves={card['curves']!r}"
+        )
+    encoder = getattr(model, "encoder", model)
+    try:
+        name, options = encoders.describe_encoder(encoder)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. Keep any other encoder with Keras's own `encoder.save(path)`."
+        ) from None
+    check_replaceable(folder)
+    with replacing(folder) as new:
+        values = _values(encoder, dtype)
+        entries = {"weights": _write(new, manifests.ENCODER_WEIGHTS, values, dtype)}
+        layers = _layout(getattr(model, "expander", None))
+        if layers is not None:
+            head = _values(model.expander, dtype)
+            written = _write(new, manifests.EXPANDER_WEIGHTS, head, dtype)
+            entries["expander"] = {"layers": layers, **written}
+        if with_keras:
+            plain_keras.write(new, name, options, values)
+        if "curves" in card:
+            shutil.copyfile(card["curves"], new / manifests.CURVES)
+        written = [file for file in manifests.FILES if (new / file).exists()]
+        manifest = Manifest(
+            encoder={"name": name, "options": options},
+            preprocessing=reader.preprocessing_of(encoder, options),
+            versions={"keras_vicreg": __version__, "keras": keras.version()},
+            files={file: folders.file_entry(new / file) for file in written},
+            **entries,
+            **{key: value for key, value in card.items() if key != "curves"},
+        )
+        (new / manifests.NAME).write_bytes(manifest.to_bytes())
+        keep_others(current(folder), new)
+        handle = f"hf://user/{folder.resolve().name}"
+        readme = model_card.render(manifest, handle, model_card.read(current(folder)))
+        (new / model_card.NAME).write_bytes(readme)
+
+
+def _layout(expander) -> list | None:
+    """The layers of an expander; a head of other layers is left out, with a warning."""
+    try:
+        return expander and head_layout.layout_of(expander)
+    except ValueError as error:
+        warnings.warn(f"The preset holds the encoder alone: {error}", stacklevel=4)
+        return None
+
+
+def _values(model, dtype: str) -> dict:
+    """Name in the weights file -> array of `dtype`."""
+    values = {}
+    for name, variable in reader.weight_names(model).items():
+        value = keras.ops.convert_to_numpy(variable.value).astype("float32")
+        with np.errstate(over="ignore"):  # it is looked for below
+            values[name] = value.astype(tensor_file.numpy_dtype(dtype))
+        if not np.isfinite(values[name]).all():
+            raise ValueError(
+                f"The weights must be finite in {dtype}. Received: NaN or infinity "
+                f"in {name}"
+            )
+    return values
+
+
+def _write(folder: pathlib.Path, file: str, values: dict, dtype: str) -> dict:
+    """Writes a weights file and returns what the manifest says of it."""
+    tensor_file.write(folder / file, values)
+    parameters = sum(value.size for value in values.values())
+    return {"file": file, "dtype": dtype, "parameters": parameters}
+
+
+def check_replaceable(folder: pathlib.Path) -> None:
+    """Refuses to take over a folder that is somebody else's."""
+    there = current(folder)
+    if there.exists() and not there.is_dir():
+        raise PresetError(f"{folder} is a file: name a folder for the preset.")
+    if (
+        there.is_dir()
+        and any(there.iterdir())
+        and not (there / manifests.NAME).exists()
+    ):
+        raise PresetError(
+            f"{folder} holds files and no preset: name an empty or a new folder."
+        )
+
+
+def keep_others(old: pathlib.Path, new: pathlib.Path) -> None:
+    """Takes what is not of the preset over from the old folder."""
+    others = old.iterdir() if old.is_dir() else ()
+    for path in others:
+        if path.name in OWN:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, new / path.name, symlinks=True, copy_function=_link)
+        else:
+            _link(path, new / path.name)
+
+
+def _link(source, target) -> None:
+    """Gives a file a second name, or copies it where a file has but one."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
