@@ -1,5 +1,6 @@
 """Callbacks for pretraining: the table of contents of `kv.callbacks`."""
 
+from keras_vicreg.online_knn import OnlineKNN
 from keras_vicreg.resume import Resume
 
-__all__ = ["Resume"]
+__all__ = ["OnlineKNN", "Resume"]

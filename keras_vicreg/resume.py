@@ -2,18 +2,20 @@
 
 import os
 import re
+import zipfile
 from pathlib import Path
 
 import keras
+import numpy as np
 
 
 class Resume(keras.callbacks.Callback):
     """Saves the whole training state after each epoch, and goes on from it.
 
     Weights, optimizer (with the step the schedule is at), and the states of all
-    random generators are kept in one file, `epoch-0007.weights.h5` after 7 epochs,
-    written under another name and renamed: whenever the run is cut off, the last
-    whole checkpoint is there.
+    random generators are kept in one file, `epoch-0007.npz` after 7 epochs, written
+    under another name and renamed: whenever the run is cut off, the last whole
+    checkpoint is there.
 
     Args:
         folder: path of the folder for the checkpoint, made where there is none.
@@ -43,23 +45,36 @@ class Resume(keras.callbacks.Callback):
 
     def _checkpoints(self) -> dict:
         """Path of each stored checkpoint by its number of epochs."""
-        names = re.compile(r"epoch-(\d+)\.weights\.h5")
+        names = re.compile(r"epoch-(\d+)\.npz")
         found = self.folder.iterdir() if self.folder.is_dir() else ()
         return {int(m[1]): path for path in found if (m := names.fullmatch(path.name))}
 
+    def _state(self) -> list:
+        """Every variable a step reads or changes, in the order of their making."""
+        # Without its variables there would be nothing to restore the state into.
+        self.model.optimizer.build(self.model.trainable_variables)
+        return [*self.model.variables, *self.model.optimizer.variables]
+
     def on_train_begin(self, logs=None):
         self._started = False
-        if self.epoch:
-            path = self._checkpoints()[self.epoch]
-            # Without its variables there would be nothing to restore the state into.
-            self.model.optimizer.build(self.model.trainable_variables)
-            try:
-                self.model.load_weights(path)
-            except (ValueError, OSError, KeyError) as error:
-                raise ValueError(
-                    "The checkpoint must have been made by this model. "
-                    f"Received: {path} ({str(error).splitlines()[0]})"
-                ) from error
+        if not self.epoch:
+            return
+        path, state = self._checkpoints()[self.epoch], self._state()
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                values = [stored[name] for name in stored.files]
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"The checkpoint must be a whole file. Received: {path} ({error})"
+            ) from error
+        if [v.shape for v in values] != [tuple(v.shape) for v in state]:
+            raise ValueError(
+                "The checkpoint must have been made by this model. "
+                f"Received: {path}, whose {len(values)} arrays differ from its "
+                f"{len(state)} variables"
+            )
+        for variable, value in zip(state, values):
+            variable.assign(value)
 
     def on_epoch_begin(self, epoch, logs=None):
         if not self._started and epoch != self.epoch:
@@ -73,9 +88,13 @@ class Resume(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.folder.mkdir(parents=True, exist_ok=True)
         older = self._checkpoints()
-        temporary = self.folder / "new.weights.h5"
-        self.model.save_weights(temporary)
-        os.replace(temporary, self.folder / f"epoch-{epoch + 1:04d}.weights.h5")
+        temporary = self.folder / ".part.npz"
+        try:
+            # Not HDF5: its library crashes the process where a disk is full.
+            np.savez(temporary, *map(keras.ops.convert_to_numpy, self._state()))
+            os.replace(temporary, self.folder / f"epoch-{epoch + 1:04d}.npz")
+        finally:
+            temporary.unlink(missing_ok=True)
         for done, path in older.items():
             if done != epoch + 1:
                 path.unlink(missing_ok=True)

@@ -1,0 +1,125 @@
+"""Images -> representations, as float32 NumPy arrays, on any backend."""
+
+import keras
+import numpy as np
+
+from keras_vicreg.batches import check_images
+
+
+def embed(encoder, images, *, batch_size: int = 256) -> np.ndarray:
+    """Computes the representations of images, without augmentation.
+
+    Args:
+        encoder: a Keras model that maps images to vectors or feature maps (these are
+            pooled); or a joint-embedding model such as `kv.VICReg`, whose `encoder` is
+            taken; or `None`: the pixels themselves, flattened, are the representation
+            (the baseline that any encoder should beat).
+        images: array `(n, height, width, channels)` in 0..255, or a `tf.data.Dataset`
+            of batches of images; labels that come along are ignored. With
+            `encoder=None` an array of any shape `(n, ...)`, such as representations
+            that are computed already.
+        batch_size: int, how many images of an array to compute at once. Defaults to
+            256.
+
+    Returns:
+        Array `(n, features)`, float32.
+
+    Raises:
+        ValueError: if `images` are none, or a representation is not finite.
+
+    Example:
+
+    >>> images = kv.load_images("sample", image_size=32)
+    >>> kv.embed(kv.encoder("resnet18", (32, 32, 3)), images).shape
+    (3068, 512)
+    """
+    if hasattr(images, "shape"):
+        return _embed_array(encoder, np.asarray(images), batch_size)
+    return _embed_batches(encoder, ((_first(batch), 0) for batch in images))[0]
+
+
+def embed_labelled(encoder, data, *, name: str, batch_size: int = 256):
+    """Computes the representations of labelled images.
+
+    Args:
+        encoder: as in `embed`.
+        data: a pair `(images, labels)` of arrays, or a `tf.data.Dataset` of batches of
+            such pairs.
+        name: what `data` is called in an error.
+        batch_size: as in `embed`.
+
+    Returns:
+        A pair of arrays: representations `(n, features)`, float32, and integer labels
+        `(n,)`.
+    """
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        images, labels = data
+        features = embed(encoder, images, batch_size=batch_size)
+    elif hasattr(data, "element_spec") and isinstance(data.element_spec, tuple):
+        features, labels = _embed_batches(encoder, (batch[:2] for batch in data))
+    else:
+        raise ValueError(
+            f"`{name}` must be a pair (images, labels) or a tf.data.Dataset of such "
+            f"batches. Received: {type(data).__name__}"
+        )
+    return features, check_labels(labels, len(features), name)
+
+
+def check_labels(labels, count: int, name: str) -> np.ndarray:
+    """Labels as an int64 vector, if they are one for each of `count` images."""
+    labels = np.asarray(labels)
+    if labels.shape not in ((count,), (count, 1)) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"The labels of `{name}` must be integers, one for each image. Received: "
+            f"an array of shape {labels.shape}, {labels.dtype}, for {count} images"
+        )
+    return labels.reshape(-1).astype("int64")
+
+
+def find_encoder(model):
+    """The encoder of a joint-embedding model, or the model itself, as an encoder."""
+    from keras_vicreg.encoders.backbones import as_encoder
+
+    return as_encoder(getattr(model, "encoder", model))
+
+
+def _embed_array(encoder, images, batch_size):
+    if not len(images):
+        raise ValueError("`images` must be at least one. Received: an empty array")
+    if encoder is None:
+        return _checked(images.reshape(len(images), -1))
+    check_images(images)
+    encoder = find_encoder(encoder)
+    return _checked(encoder.predict(images, batch_size=batch_size, verbose=0))
+
+
+def _embed_batches(encoder, batches):
+    """Representations and labels in one pass: a second might come in another order."""
+    labels = []
+
+    def images_alone():
+        for images, label in batches:
+            labels.append(np.ravel(label))
+            yield (np.asarray(images),)
+
+    if encoder is None:
+        parts = [images.reshape(len(images), -1) for (images,) in images_alone()]
+        features = np.concatenate(parts)
+    else:
+        features = find_encoder(encoder).predict(images_alone(), verbose=0)
+    return _checked(features), np.concatenate(labels)
+
+
+def _first(batch):
+    return batch[0] if isinstance(batch, (tuple, list)) else batch
+
+
+def _checked(features) -> np.ndarray:
+    features = keras.ops.convert_to_numpy(features).astype("float32", copy=False)
+    bad = ~np.isfinite(features).all(axis=1)
+    if bad.any():
+        raise ValueError(
+            "Representations must be finite. Received: NaN or infinity in "
+            f"{bad.sum()} of {len(features)}, the first at index {bad.argmax()}"
+        )
+    return features

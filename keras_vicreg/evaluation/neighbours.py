@@ -1,0 +1,110 @@
+"""Exact nearest neighbours by cosine similarity, in blocks of bounded memory."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+BLOCK = 2**26  # similarities at a time: 256 MiB
+GROUP = 32
+SPARE = 16
+DECIMALS = 12
+
+
+def nearest(
+    queries: np.ndarray, bank: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the k rows of `bank` that are most similar to each query.
+
+    The result is that of float64 arithmetic, while the bulk of the work is float32:
+    float32 similarities choose a few more than k candidates, these are computed again
+    in float64, and where the candidates left out could still matter, within the
+    rounding error, the whole row is. Similarities that agree to 12 decimals are equal,
+    and then the earlier row is nearer. A vector of zeros is similar to nothing (0).
+
+    Args:
+        queries: array `(queries, features)`, float32.
+        bank: array `(rows, features)`, float32.
+        k: int, at most the number of rows.
+
+    Returns:
+        `(indices, similarities)`: arrays `(queries, k)`, nearest first; int64 and
+        float64.
+    """
+    parts = list(_blocks(_unit(queries), _unit(bank), k))
+    return tuple(np.concatenate(part) for part in zip(*parts))
+
+
+def _unit(vectors):
+    """`(float32 unit vectors, the vectors, their float64 norms)`."""
+    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype="float64"))
+    norms = np.where(norms > 0, norms, 1)
+    return (vectors / norms[:, None]).astype("float32"), vectors, norms
+
+
+def _blocks(queries, bank, k) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    rows, features = bank[0].shape
+    size = max(1, BLOCK // max(rows, k * features))
+    for start in range(0, len(queries[0]), size):
+        block = [part[start : start + size] for part in queries]
+        similarities = block[0] @ bank[0].T  # (block, rows)
+        if rows <= k + SPARE:
+            candidates = np.broadcast_to(np.arange(rows), similarities.shape)
+            left_out = np.full(len(candidates), -np.inf)
+        else:
+            candidates, left_out = _candidates(similarities, k + SPARE)
+        exact = _exact(block, bank, candidates)
+        chosen = np.argsort(-exact, axis=1, kind="stable")[:, :k]
+        indices = np.take_along_axis(candidates, chosen, axis=1)
+        values = np.take_along_axis(exact, chosen, axis=1)
+        # Twice the worst rounding error of a float32 product of unit vectors.
+        error = 2 * (features + 4) * np.finfo("float32").eps
+        for row in np.flatnonzero(left_out + error >= values[:, -1]):
+            indices[row], values[row] = _whole_row(block, bank, row, k)
+        yield indices, values
+
+
+def _candidates(similarities, count):
+    """The `count` largest of each row, ascending indices, and the largest left out.
+
+    The largest `count` lie in the `count` groups of columns with the largest maxima:
+    only these are partitioned; every similarity is read once, fast.
+    """
+    rows, columns = similarities.shape
+    groups = columns // GROUP
+    if groups <= 2 * count:
+        return _partition(similarities, np.arange(columns)[None], count)
+    # A group is every `groups`-th column: its maximum is taken along whole rows.
+    whole = similarities[:, : groups * GROUP].reshape(rows, GROUP, groups)
+    maxima = whole.max(axis=1)
+    chosen, left_out = _partition(maxima, np.arange(groups)[None], count)
+    members = chosen[:, :, None] + groups * np.arange(GROUP)
+    members = members.reshape(rows, -1)
+    rest = np.arange(groups * GROUP, columns)
+    members = np.hstack([members, np.broadcast_to(rest, (rows, len(rest)))])
+    values = np.take_along_axis(similarities, members, axis=1)
+    candidates, second = _partition(values, members, count)
+    return candidates, np.maximum(left_out, second)
+
+
+def _partition(values, names, count):
+    order = np.argpartition(values, -count - 1, axis=1)[:, -count - 1 :]
+    left_out = np.take_along_axis(values, order[:, :1], axis=1)[:, 0]
+    names = np.broadcast_to(names, values.shape)
+    return np.sort(np.take_along_axis(names, order[:, 1:], axis=1)), left_out
+
+
+def _exact(queries, bank, candidates):
+    """Similarities `(queries, candidates)` in float64."""
+    products = np.einsum("qd,qcd->qc", queries[1], bank[1][candidates], dtype="float64")
+    return np.round(products / queries[2][:, None] / bank[2][candidates], DECIMALS)
+
+
+def _whole_row(queries, bank, row, k):
+    """The k nearest of one query, every similarity in float64."""
+    similarities = np.empty(len(bank[0]))
+    for start in range(0, len(similarities), 8192):
+        part = slice(start, start + 8192)
+        similarities[part] = bank[1][part].astype("float64") @ queries[1][row]
+    similarities = np.round(similarities / queries[2][row] / bank[2], DECIMALS)
+    order = np.argsort(-similarities, kind="stable")[:k]
+    return order, similarities[order]

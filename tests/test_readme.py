@@ -1,0 +1,33 @@
+"""The README says what works: its Python runs, its commands exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from keras_vicreg import cli
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("index", range(len(blocks("python"))))
+def test_python_runs(index, capsys):
+    code = re.sub(r"epochs=\d+", "epochs=1", blocks("python")[index])
+    exec(compile(code, f"README block {index}", "exec"), {})
+
+
+def test_commands_are_understood():
+    commands = re.findall(r"keras-vicreg ((?!-)\w[^\n&]*)", "\n".join(blocks("bash")))
+    assert len(commands) >= 3
+    for command in commands:
+        options = cli.build_parser().parse_args(command.split())
+        assert callable(options.command)
+
+
+def test_no_figure_is_left_to_fill_in():
+    for name in ("OUTPUT", "LOSS_TABLE", "VIEWS_TABLE", "PLACEHOLDER"):
+        assert name not in README
