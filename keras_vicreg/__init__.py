@@ -39,6 +39,7 @@ _CONTENTS = {
     "from_preset": "presets",
     "save_to_preset": "presets",
     "list_presets": "presets",
+    "upload_preset": "hub",
     "PresetError": "presets",
 }
 

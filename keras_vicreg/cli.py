@@ -23,9 +23,9 @@ def main(arguments=None) -> int:
     options = build_parser().parse_args(arguments)
     if options.backend:
         os.environ["KERAS_BACKEND"] = options.backend
-    # Messages of the framework's start-up, not of the run.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
+        _import_keras()
         options.command(options)
     except _bad_input() as error:
         return _fail(error, code=2)
@@ -34,6 +34,23 @@ def main(arguments=None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted; what was written is whole", code=130)
     return 0
+
+
+def _import_keras() -> None:
+    """Imports Keras and its backend without what TensorFlow says of the machine.
+
+    Its C++ start-up writes to the file descriptor of stderr whatever the log level;
+    what Python raises comes through as ever.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import keras  # noqa: F401
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def _bad_input() -> tuple:
@@ -71,7 +88,16 @@ def build_parser() -> argparse.ArgumentParser:
         help="of Keras; default: KERAS_BACKEND, or else tensorflow",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_pretrain, _add_evaluate, _add_preview, _add_convert):
+    for add in (
+        _add_pretrain,
+        _add_evaluate,
+        _add_preview,
+        _add_convert,
+        _add_push,
+        _add_pull,
+        _add_list,
+        _add_info,
+    ):
         add(commands, shared)
     return parser
 
@@ -160,6 +186,53 @@ def _add_convert(commands, shared) -> None:
     add("--dry-run", action="store_true", help="say what it is, write nothing")
 
 
+def _add_push(commands, shared) -> None:
+    parser = commands.add_parser(
+        "push", parents=[shared], help="publish a preset on the Hugging Face Hub"
+    )
+    parser.set_defaults(command=run_preset_command("push"))
+    add = parser.add_argument
+    add("folder", metavar="DIR", help="folder of a preset or of a run")
+    add("handle", metavar="hf://user/repo")
+    add("--private", action="store_true", help="if the repository is made")
+    _add_hub_options(add)
+
+
+def _add_pull(commands, shared) -> None:
+    parser = commands.add_parser(
+        "pull", parents=[shared], help="download a preset from the Hub"
+    )
+    parser.set_defaults(command=run_preset_command("pull"))
+    add = parser.add_argument
+    add("handle", metavar="hf://user/repo")
+    add("folder", metavar="DIR")
+    add("--revision", help="branch, tag or commit; default: main")
+    _add_hub_options(add)
+
+
+def _add_list(commands, shared) -> None:
+    parser = commands.add_parser("list", parents=[shared], help="built-in presets")
+    parser.set_defaults(command=run_preset_command("list_presets"))
+
+
+def _add_info(commands, shared) -> None:
+    parser = commands.add_parser(
+        "info", parents=[shared], help="what a preset is, without its weights"
+    )
+    parser.set_defaults(command=run_preset_command("info"))
+    add = parser.add_argument
+    add("handle", metavar="HANDLE", help="built-in name, folder or hf://user/repo")
+    add("--revision", help="branch, tag or commit; default: main")
+    _add_hub_options(add, dry_run=False)
+
+
+def _add_hub_options(add, dry_run: bool = True) -> None:
+    add("--token", help="default: the one you are logged in with")
+    add("--endpoint", help="address of the Hub")
+    if dry_run:
+        add("--dry-run", action="store_true", help="say what would be done")
+
+
 def _widths(text: str) -> tuple[int, ...]:
     """`"512,512"` -> `(512, 512)`."""
     return tuple(int(width) for width in text.split(","))
@@ -243,6 +316,22 @@ def run_convert(options) -> None:
 
     save_to_preset(model, options.out)
     print(f"Written: {options.out}")
+
+
+def run_preset_command(name: str):
+    """`keras-vicreg push | pull | list | info`: the options are the arguments."""
+
+    def run(options):
+        from keras_vicreg import preset_commands
+
+        given = {
+            key: value
+            for key, value in vars(options).items()
+            if key not in ("command", "backend")
+        }
+        getattr(preset_commands, name)(**given)
+
+    return run
 
 
 if __name__ == "__main__":

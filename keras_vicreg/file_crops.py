@@ -87,44 +87,50 @@ def crop(image, box, size, interpolation: str):
     part = image[top : top + height, left : left + width]
     part = tf.cast(tf.transpose(part, (0, 2, 1)), tf.float32)
     part = tf.reshape(part, (height * channels, width))
+    window, starts, weights = _blocks(width, size[1], interpolation)
     wide = tf.concat(
         [
-            tf.matmul(part[:, start:end], weights)
-            for start, end, weights in _blocks(width, size[1], interpolation)
+            tf.matmul(tf.slice(part, (0, start), (-1, window)), block)
+            for start, block in zip(starts, weights)
         ],
         axis=1,
-    )
+    )[:, : size[1]]
     wide = tf.clip_by_value(wide, 0.0, 255.0)
     wide = tf.reshape(wide, (height, channels * size[1]))
+    window, starts, weights = _blocks(height, size[0], interpolation)
     tall = tf.concat(
         [
-            tf.matmul(weights, wide[start:end], transpose_a=True)
-            for start, end, weights in _blocks(height, size[0], interpolation)
+            tf.matmul(block, wide[start : start + window], transpose_a=True)
+            for start, block in zip(starts, weights)
         ],
         axis=0,
-    )
+    )[: size[0]]
     tall = tf.clip_by_value(tall, 0.0, 255.0)
     return tf.reshape(tall, (1, size[0], channels, size[1]))
 
 
 def _blocks(length, size: int, interpolation: str):
-    """The first and last pixel of the input, and the weights, of every block."""
+    """How the blocks of a resized axis come from windows of the axis.
+
+    Returns:
+        The length of the windows, a scalar int32 tensor; the first pixel of every
+        window, and what its pixels weigh in the block, lists of scalar int32 and of
+        float32 tensors `(window, BLOCK)`. What the last block has too much repeats
+        the last pixel.
+    """
     import tensorflow as tf
 
     ops = tensorflow_ops()
+    count = -(-size // BLOCK)
     shrinkage = tf.cast(length, tf.float32) / size
     reach = SUPPORT * tf.maximum(shrinkage, 1.0) + 1.0
-    for first in range(0, size, BLOCK):
-        last = min(first + BLOCK, size)
-        start = tf.cast(first * shrinkage - reach, tf.int32)
-        end = tf.cast(last * shrinkage + reach, tf.int32)
-        start, end = tf.maximum(start, 0), tf.minimum(end, length)
-        source = tf.cast(tf.range(start, end), tf.float32)[:, None]
-        target = tf.range(first, last, dtype=tf.float32)[None, :]
-        yield (
-            start,
-            end,
-            filter_weights(
-                ops, source, target, tf.cast(length, tf.float32), size, interpolation
-            ),
-        )
+    window = tf.cast(BLOCK * shrinkage + 2.0 * reach, tf.int32) + 1
+    window = tf.minimum(window, length)
+    starts = BLOCK * tf.range(count, dtype=tf.float32) * shrinkage - reach
+    starts = tf.clip_by_value(tf.cast(starts, tf.int32), 0, length - window)
+    source = tf.cast(starts[:, None] + tf.range(window), tf.float32)[:, :, None]
+    target = tf.reshape(tf.range(count * BLOCK, dtype=tf.float32), (count, 1, BLOCK))
+    target = tf.minimum(target, size - 1.0)
+    length = tf.cast(length, tf.float32)
+    weights = filter_weights(ops, source, target, length, size, interpolation)
+    return window, tf.unstack(starts), tf.unstack(weights)

@@ -1,6 +1,7 @@
 """PyTorch checkpoints become encoders and models with the same numbers, and back."""
 
 import hashlib
+import itertools
 import os
 
 import keras
@@ -40,7 +41,7 @@ def full_checkpoint(backbone, units=(24, 24, 16)):
     """A checkpoint of the authors' training script, and its projector."""
     sizes = (backbone.features, *units)
     modules = []
-    for before, after in zip(sizes[:-2], sizes[1:-1]):
+    for before, after in itertools.pairwise(sizes[:-1]):
         linear = torch.nn.Linear(before, after)
         modules += [linear, torch.nn.BatchNorm1d(after), torch.nn.ReLU()]
     modules.append(torch.nn.Linear(*sizes[-2:], bias=False))
@@ -60,10 +61,8 @@ def full_checkpoint(backbone, units=(24, 24, 16)):
 )
 def test_encoders_give_pytorchs_numbers(tmp_path, layout):
     path = tmp_path / "resnet.pth"
-    if layout in ("torchvision", "timm"):  # a classifier; timm's is a safetensors file
-        model = peer(classes=10)
-    else:
-        model = peer()
+    # torchvision's and timm's have a classifier; timm's are safetensors files.
+    model = peer(classes=10 if layout in ("torchvision", "timm") else None)
     state = model.state_dict()
     if layout == "timm":
         from safetensors.torch import save_file
@@ -232,7 +231,7 @@ def test_a_projector_that_is_no_expander_is_refused(tmp_path):
 def test_a_network_that_overflows_fails_the_smoke_test(tmp_path):
     model = peer(width=0.25)
     with torch.no_grad():
-        for name, value in model.named_parameters():
+        for value in model.parameters():
             if value.dim() == 4:
                 value.fill_(1e30)
     torch.save(model.state_dict(), tmp_path / "a.pth")

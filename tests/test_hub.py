@@ -230,6 +230,26 @@ def test_only_whole_presets_are_pushed(server, toys, tmp_path):
     assert not any(b"password" in data for data in server.files(REPO).values())
 
 
+def test_files_that_change_while_they_are_sent(server, toys, tmp_path, monkeypatch):
+    """What arrives is what was checked, or nothing does."""
+    hub.upload_preset(HANDLE, toys[1])
+    folder = shutil.copytree(toys[0], tmp_path / "toy")
+    commit = hub.upload._commit
+
+    def late(*args):
+        shutil.copyfile(toys[1] / "model.safetensors", folder / "model.safetensors")
+        commit(*args)
+
+    monkeypatch.setattr(hub.upload, "_commit", late)
+    head = server.repositories[REPO].heads["main"]
+    refused(
+        errors.CorruptPresetError,
+        "changed while it was sent",
+        lambda: hub.upload_preset(HANDLE, folder),
+    )
+    assert server.repositories[REPO].heads["main"] == head
+
+
 def test_dry_runs(server, toys, tmp_path):
     plan = hub.push(HANDLE, toys[0], dry_run=True)
     assert set(plan.changes.values()) == {"add"}

@@ -1,5 +1,6 @@
 """A Hub that fails in every way it can: what passes is survived, what stays is told."""
 
+import pathlib
 import time
 
 import huggingface_hub
@@ -214,16 +215,41 @@ def test_offline(server, toys, monkeypatch):
     assert server.requests == []
 
 
+@pytest.mark.parametrize("server", ["xet"], indirect=True)
+def test_damage_in_the_store_of_xet_is_noticed(server, toys):
+    hub.upload_preset(HANDLE, toys[0])
+    for path in pathlib.Path(server.xet).rglob("default.*"):
+        if path.suffix != ".tagset":
+            data = bytearray(path.read_bytes())
+            for place in range(100, len(data) - 100, 100):
+                data[place] ^= 1
+            path.write_bytes(data)
+    with pytest.raises(kv.PresetError):
+        kv.from_preset(HANDLE)
+
+
+def test_a_damaged_card_in_the_cache_is_not_published(server, toys, tmp_path):
+    hub.upload_preset(HANDLE, toys[0])
+    hub.pull(HANDLE, tmp_path / "a")
+    path = snapshot.cached(parse(HANDLE), "README.md", "main")
+    path.resolve().write_bytes(path.read_bytes().replace(b"A toy", b"A boy"))
+    hub.upload_preset(HANDLE, toys[1])
+    assert b"A boy" not in server.files(REPO)["README.md"]
+
+
 def test_offline_from_the_start_of_the_program(server, toys, monkeypatch):
     server.publish(REPO, toys[0])
     kv.from_preset(HANDLE)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert_toy(kv.from_preset(HANDLE), seed=0)
-    refused(
-        errors.HubConnectionError,
-        "offline mode",
-        lambda: hub.upload_preset(HANDLE, toys[1]),
-    )
+    for frozen in (True, False):  # or set later
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", frozen)
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        refused(
+            errors.HubConnectionError,
+            "offline mode",
+            lambda: hub.upload_preset(HANDLE, toys[1]),
+        )
 
 
 def test_no_network(server, toys, monkeypatch):

@@ -15,6 +15,7 @@ import numpy as np
 import preset_toys
 import pytest
 import safetensors.numpy
+import yaml
 
 import keras_vicreg as kv
 from keras_vicreg import presets
@@ -190,6 +191,8 @@ def test_a_preset_without_expander_says_so(tmp_path):
         presets.from_preset(tmp_path / "a", model_class=kv.VICReg)
     with pytest.raises(ValueError, match="`revision` must be None"):
         presets.from_preset(tmp_path / "a", revision="main")
+    with pytest.raises(TypeError, match="takes no options"):
+        kv.from_preset(tmp_path / "a", trainable=False)
 
 
 def test_an_expander_of_other_layers_is_left_out(tmp_path):
@@ -263,6 +266,21 @@ def test_words_of_a_person_stay_in_the_card(tmp_path):
     assert (card.data.license, card.data.language) == ("gpl", "en")
     assert card.data.eval_results[0].metric_value == 0.25
     assert readme.read_text().count("library_name") == 1
+
+
+def test_results_of_a_person_count_before_ours(tmp_path):
+    folder = tmp_path / "toy"
+    presets.save_to_preset(preset_toys.encoder(), folder)
+    theirs = {"name": "mine", "results": []}
+    front = f"---\nmodel-index: [{json.dumps(theirs)}]\ntags: [mine]\n---\ntext\n"
+    (folder / "README.md").write_text(front)
+    presets.save_to_preset(preset_toys.encoder(), folder, **preset_toys.CARD)
+    _, front, text = (folder / "README.md").read_text().split("---\n")
+    metadata = yaml.safe_load(front)
+    assert metadata["model-index"] == [theirs]
+    assert metadata["tags"] == ["mine"]
+    assert metadata["license"] == "cc0-1.0"
+    assert text == "text\n"
 
 
 def test_a_card_without_front_matter_gets_one(tmp_path):

@@ -41,26 +41,26 @@ def as_encoder(model):
     model = kv.VICReg(backbone)  # takes it through `as_encoder`
     ```
     """
-    _check_input(model)
-    _check_output(model)
+    image_shape = _check_input(model)
+    output = _check_output(model)
     _warn_of_slow_statistics(model)
     scale, words = find_scaling(model)
-    rank = len(model.output.shape)
-    if scale is None and rank == 2:
+    if scale is None and isinstance(output, keras.KerasTensor) and output.ndim == 2:
         return model
     if scale is not None:
         warnings.warn(
             f"{model.name!r} expects images as {words}: a layer that makes them so "
             "from 0..255 was put in front of it. Give the encoder 0..255.",
-            stacklevel=3,
+            stacklevel=2,
         )
-    images = keras.Input(model.input.shape[1:], name="images")
+    images = keras.Input(image_shape, name="images")
     x = images if scale is None else scale(images)
     # Nested, not rebuilt from its inner tensors: some backbones would then not load.
-    x = model(x)
-    if rank == 3:
+    x = model(keras.tree.map_structure(lambda _: x, getattr(model, "input", x)))
+    (x,) = keras.tree.flatten(x)
+    if x.ndim == 3:
         x = layers.GlobalAveragePooling1D(name="pool")(x)
-    elif rank == 4:
+    elif x.ndim == 4:
         x = layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(images, x, name=f"{model.name}_encoder")
 
@@ -92,18 +92,21 @@ def _check_input(model):
             "integers. Declare its input without `dtype`; uint8 images are cast. "
             f"Received: an input of dtype {inputs[0].dtype}"
         )
+    return inputs[0].shape[1:]
 
 
 def _check_output(model):
-    output = model.output
-    if isinstance(output, (dict, list, tuple)):
-        names = list(output) if isinstance(output, dict) else range(len(output))
+    image = keras.KerasTensor(model.inputs[0].shape, model.inputs[0].dtype)
+    output = model.compute_output_spec(image)
+    tensors = keras.tree.flatten(output)
+    if len(tensors) != 1:
+        names = output if isinstance(output, dict) else range(len(tensors))
         raise ValueError(
             "`encoder` must have one output. Choose one, "
-            "`keras.Model(model.input, model.output[...])`. "
+            "`keras.Model(model.inputs, model.output[...])`. "
             f"Received: outputs {', '.join(map(repr, names))}"
         )
-    shape = tuple(output.shape)
+    shape = tuple(tensors[0].shape)
     if len(shape) not in (2, 3, 4) or shape[-1] is None:
         raise ValueError(
             "`encoder` must give vectors (batch, features), tokens (batch, positions, "
@@ -117,6 +120,7 @@ def _check_output(model):
             "classifier (`include_top=False`). "
             f"Received: {model.name!r}, which ends in a softmax"
         )
+    return output
 
 
 def _warn_of_slow_statistics(model):

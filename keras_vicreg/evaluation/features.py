@@ -65,6 +65,29 @@ def embed_labelled(encoder, data, *, name: str, batch_size: int = 256):
     return features, check_labels(labels, len(features), name)
 
 
+def as_arrays(data, *, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images and integer labels of labelled data, all of it in memory.
+
+    Args:
+        data: as in `embed_labelled`.
+        name: what `data` is called in an error.
+
+    Returns:
+        A pair of arrays: images `(n, height, width, channels)`, labels `(n,)`.
+    """
+    if hasattr(data, "element_spec"):
+        batches = [[np.asarray(part) for part in batch[:2]] for batch in data]
+        data = tuple(np.concatenate(part) for part in zip(*batches))
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        raise ValueError(
+            f"`{name}` must be a pair (images, labels) or a tf.data.Dataset of such "
+            f"batches. Received: {type(data).__name__}"
+        )
+    images = np.asarray(data[0])
+    check_images(images)
+    return images, check_labels(data[1], len(images), name)
+
+
 def check_labels(labels, count: int, name: str) -> np.ndarray:
     """Labels as an int64 vector, if they are one for each of `count` images."""
     labels = np.asarray(labels)
@@ -95,19 +118,16 @@ def _embed_array(encoder, images, batch_size):
 
 def _embed_batches(encoder, batches):
     """Representations and labels in one pass: a second might come in another order."""
-    labels = []
-
-    def images_alone():
-        for images, label in batches:
-            labels.append(np.ravel(label))
-            yield (np.asarray(images),)
-
-    if encoder is None:
-        parts = [images.reshape(len(images), -1) for (images,) in images_alone()]
-        features = np.concatenate(parts)
-    else:
-        features = find_encoder(encoder).predict(images_alone(), verbose=0)
-    return _checked(features), np.concatenate(labels)
+    encoder = encoder and find_encoder(encoder)
+    features, labels = [], []
+    for images, label in batches:
+        images = np.asarray(images)
+        pixels = images.reshape(len(images), -1)
+        features.append(encoder.predict_on_batch(images) if encoder else pixels)
+        labels.append(np.ravel(label))
+    if not features:
+        raise ValueError("`images` must be at least one. Received: no batch")
+    return _checked(np.concatenate(features)), np.concatenate(labels)
 
 
 def _first(batch):

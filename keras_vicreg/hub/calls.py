@@ -31,6 +31,11 @@ def call(repository, action, tries: int = TRIES):
     Raises:
         kv.PresetError: in place of whatever the client raises.
     """
+    if is_offline():
+        raise HubConnectionError(
+            f"{repository.name} cannot be reached in offline mode: unset "
+            "HF_HUB_OFFLINE."
+        )
     for attempt in range(tries):
         try:
             with _bounded():
@@ -42,7 +47,17 @@ def call(repository, action, tries: int = TRIES):
             reason = _reason(error)
             if attempt == tries - 1 or not _passes(reason):
                 raise translated(reason, repository) from error
-            time.sleep(min(_asked_wait(reason) or WAIT * 2**attempt, LONGEST_WAIT))
+            wait(attempt, _asked_wait(reason))
+
+
+def wait(attempt: int, asked: float | None = None) -> None:
+    """Waits before the next try, the longer the more there were.
+
+    Args:
+        attempt: number of the try that failed, from 0.
+        asked: seconds the Hub asked for.
+    """
+    time.sleep(min(asked or WAIT * 2**attempt, LONGEST_WAIT))
 
 
 def is_offline() -> bool:
@@ -77,13 +92,9 @@ def _status(error: Exception) -> int | None:
 
 def _passes(error: Exception) -> bool:
     """Whether the next try may go better."""
-    from huggingface_hub.errors import OfflineModeIsEnabled
-
     status = _status(error)
     if status is not None:
         return status in (408, 429) or status >= 500
-    if isinstance(error, OfflineModeIsEnabled):
-        return False
     # Transfers that end early and answers that make no sense are OSError, without a
     # number, and RuntimeError; a full disk is an OSError with one.
     unnumbered = isinstance(error, OSError) and error.errno is None
@@ -128,10 +139,6 @@ def translated(error: Exception, repository) -> PresetError:
         return HubAccessError(
             f"The token may not do this to {name}: make one with write permission for "
             f"it at {endpoint}/settings/tokens."
-        )
-    if isinstance(error, errors.OfflineModeIsEnabled):
-        return HubConnectionError(
-            f"{name} cannot be reached in offline mode: unset HF_HUB_OFFLINE."
         )
     if status == 429:
         return HubConnectionError(

@@ -9,7 +9,6 @@ from keras_vicreg.hub.snapshot import resolve
 from keras_vicreg.presets import folder as folders
 from keras_vicreg.presets import manifest as manifests
 from keras_vicreg.presets import model_card, reader, writer
-from keras_vicreg.presets.errors import PresetNotFoundError
 from keras_vicreg.presets.manifest import Manifest
 
 
@@ -77,9 +76,8 @@ def pull(
         for name in manifest.files:
             (new / name).write_bytes(snapshot.read(manifest, name))
         shutil.copyfile(snapshot.path(manifests.NAME), new / manifests.NAME)
-        try:
-            card = snapshot.path(model_card.NAME).read_bytes()
-        except PresetNotFoundError:
+        card = snapshot.card()
+        if card is None:
             card = model_card.render(manifest, f"hf://{repository.name}")
         (new / model_card.NAME).write_bytes(card)
         folders.verify(new)

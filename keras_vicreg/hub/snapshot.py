@@ -1,6 +1,7 @@
 """One commit of a repository: every file of a preset comes from it, and is checked."""
 
 import contextlib
+import hashlib
 import pathlib
 import warnings
 
@@ -27,12 +28,12 @@ class Snapshot:
     Args:
         repository: which.
         commit: its hash.
-        sizes: file name -> bytes at that commit, or `None` if it was not asked for,
-            because what is in the cache may do.
+        listing: file name -> what the Hub says of it at that commit, or `None` if it
+            was not asked, because what is in the cache may do.
     """
 
-    def __init__(self, repository: Repository, commit: str, sizes: dict | None):
-        self.repository, self.commit, self.sizes = repository, commit, sizes
+    def __init__(self, repository: Repository, commit: str, listing: dict | None):
+        self.repository, self.commit, self.listing = repository, commit, listing
 
     def manifest(self) -> Manifest:
         """The manifest; if it is damaged, that of one fresh download."""
@@ -50,13 +51,25 @@ class Snapshot:
             path = self._listed(manifest, name, fresh=True)
             return folders.read_file(path.parent, manifest, name)
 
+    def card(self) -> bytes | None:
+        """The README.md, if there is one; if damaged, of one fresh download."""
+        try:
+            content = self.path(model_card.NAME).read_bytes()
+        except PresetNotFoundError:
+            return None
+        listed = self.listing and self.listing[model_card.NAME]
+        if listed and listed.lfs is None and git_id(content) != listed.blob_id:
+            content = self.path(model_card.NAME, fresh=True).read_bytes()
+        return content
+
     def _listed(self, manifest: Manifest, name: str, fresh: bool = False):
         """Downloads a file only if the Hub has the one that the manifest names."""
         expected = manifest.files[name]["size"]
-        if self.sizes is not None and self.sizes.get(name, expected) != expected:
+        size = self.listing[name].size if name in (self.listing or ()) else expected
+        if size != expected:
             raise CorruptPresetError(
-                f"{name} of {self.repository.name} has {self.sizes[name]} bytes and "
-                f"its manifest says {expected}: whoever published it must push again."
+                f"{name} of {self.repository.name} has {size} bytes and its manifest "
+                f"says {expected}: whoever published it must push again."
             )
         return self.path(name, fresh)
 
@@ -72,17 +85,18 @@ class Snapshot:
             return there
         if is_offline():
             raise _not_in_cache(self.repository, name)
-        if self.sizes is None:
-            self.sizes = _sizes(ask(self.repository, self.commit))
-        if name not in self.sizes:
+        if self.listing is None:
+            self.listing = listing_of(ask(self.repository, self.commit))
+        if name not in self.listing:
             raise PresetNotFoundError(
                 f"{self.repository.name} has no {name} at {self.commit[:12]}: it holds "
                 "no preset, or not all of it."
             )
-        if self.sizes[name] > LIMITS.get(name, self.sizes[name]):
+        size = self.listing[name].size
+        if size > LIMITS.get(name, size):
             raise InvalidPresetError(
-                f"{name} of {self.repository.name} has {self.sizes[name]} bytes, more "
-                f"than the {LIMITS[name]} such a file may have."
+                f"{name} of {self.repository.name} has {size} bytes, more than the "
+                f"{LIMITS[name]} such a file may have."
             )
         path = call(
             self.repository,
@@ -114,7 +128,7 @@ def resolve(repository: Repository) -> Snapshot:
         warnings.warn(f"{error} Taken from the cache: {commit}.", stacklevel=2)
         return Snapshot(repository, commit, None)
     _remember(repository, info.sha)
-    return Snapshot(repository, info.sha, _sizes(info))
+    return Snapshot(repository, info.sha, listing_of(info))
 
 
 def cached(repository: Repository, name: str, revision: str) -> pathlib.Path | None:
@@ -146,8 +160,14 @@ def ask(repository: Repository, revision: str):
     )
 
 
-def _sizes(info) -> dict:
-    return {file.rfilename: file.size for file in info.siblings}
+def listing_of(info) -> dict:
+    """File name -> size and hashes, of what the Hub says of a repository."""
+    return {file.rfilename: file for file in info.siblings}
+
+
+def git_id(content: bytes) -> str:
+    """The hash by which git, and so the Hub's listing, knows a small file."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 def _remember(repository: Repository, commit: str) -> None:

@@ -7,9 +7,9 @@ import tempfile
 
 from keras_vicreg import __version__
 from keras_vicreg.atomic_folder import current
-from keras_vicreg.hub.calls import TRIES, call
+from keras_vicreg.hub.calls import TRIES, call, wait
 from keras_vicreg.hub.repository import COMMIT, Repository, parse
-from keras_vicreg.hub.snapshot import Snapshot, ask
+from keras_vicreg.hub.snapshot import Snapshot, ask, git_id, listing_of
 from keras_vicreg.presets import find_folder, model_card
 from keras_vicreg.presets import folder as folders
 from keras_vicreg.presets import manifest as manifests
@@ -122,9 +122,10 @@ def push(
             return Push(repository.pinned(plan.head), first.changes, first.sizes)
         if attempt < TRIES:
             try:
-                _commit(repository, plan, commit_message)
+                _commit(repository, plan, manifest, commit_message)
             except HubConnectionError as error:
                 failure = error
+                wait(attempt)
     raise failure or CorruptPresetError(
         f"What arrived at {repository.name} is not what was sent: push again."
     )
@@ -177,8 +178,11 @@ def _plan(repository: Repository, folder, manifest, private: bool) -> _Plan:
             f"{repository.name} exists and is public: make it private at "
             f"{repository.endpoint}/{repository.name}/settings, or choose another name."
         )
-    remote = {file.rfilename: file for file in info.siblings} if info else {}
-    card = _card(repository, folder, manifest, info, remote)
+    remote = listing_of(info) if info else {}
+    card = model_card.read(folder)
+    if model_card.NAME in remote:  # whose words count
+        card = Snapshot(repository, info.sha, remote).card()
+    card = model_card.render(manifest, f"hf://{repository.name}", card)
     small = {manifests.NAME: manifest.to_bytes(), model_card.NAME: card}
     entries = manifest.files | {
         name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
@@ -204,30 +208,35 @@ def _change(source: bytes | pathlib.Path, entry: dict, remote) -> str:
     if remote.lfs is not None:  # a large file, which need not be read for this
         return "keep" if remote.lfs.sha256 == entry["sha256"] else "replace"
     data = source if isinstance(source, bytes) else source.read_bytes()
-    git_id = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-    return "keep" if remote.blob_id == git_id else "replace"
+    return "keep" if remote.blob_id == git_id(data) else "replace"
 
 
-def _card(repository: Repository, folder, manifest, info, remote: dict) -> bytes:
-    """The model card, with the words of the one on the Hub, else of the one here."""
-    existing = model_card.read(folder)
-    if model_card.NAME in remote:
-        sizes = {name: file.size for name, file in remote.items()}
-        snapshot = Snapshot(repository, info.sha, sizes)
-        existing = model_card.read(snapshot.path(model_card.NAME).parent)
-    return model_card.render(manifest, f"hf://{repository.name}", existing)
-
-
-def _commit(repository: Repository, plan: _Plan, message: str | None) -> None:
+def _commit(repository: Repository, plan: _Plan, manifest, message: str | None):
     """Sends all changes as one commit on top of the head they were planned for."""
-    message = message or f"Upload with keras_vicreg {__version__}"
+    from huggingface_hub import CommitOperationAdd
+
+    name, branch = repository.name, repository.revision
+    additions = [o for o in plan.operations if isinstance(o, CommitOperationAdd)]
+    call(
+        repository,
+        lambda: repository.api.preupload_lfs_files(
+            name, additions, revision=branch, free_memory=False
+        ),
+        tries=1,
+    )
+    for addition in additions:
+        entry = manifest.files.get(addition.path_in_repo)
+        if entry and addition.upload_info.sha256.hex() != entry["sha256"]:
+            raise CorruptPresetError(
+                f"{addition.path_in_repo} changed while it was sent: push again."
+            )
     call(
         repository,
         lambda: repository.api.create_commit(
-            repository.name,
+            name,
             plan.operations,
-            commit_message=message,
-            revision=repository.revision,
+            commit_message=message or f"Upload with keras_vicreg {__version__}",
+            revision=branch,
             parent_commit=plan.head,
         ),
         tries=1,

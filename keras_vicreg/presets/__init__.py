@@ -61,6 +61,11 @@ def from_preset(handle, revision: str | None = None, *, model_class=None, **opti
     representations = encoder.predict(images)
     ```
     """
+    if options and model_class is None:
+        raise TypeError(
+            "An encoder takes no options: they stand in its preset. "
+            f"Received: {', '.join(options)}"
+        )
     handle = str(handle)
     handle = ON_HUB.get(handle, handle)
     if handle.startswith(HUB):

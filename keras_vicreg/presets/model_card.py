@@ -66,7 +66,7 @@ def _keys(front_matter: str) -> set[str]:
 
 def _metadata(manifest: Manifest, handle: str, without: set[str]) -> str:
     """The front matter as YAML, by the Hub's own rules."""
-    from huggingface_hub import EvalResult, ModelCardData
+    from huggingface_hub import CardData, EvalResult, ModelCardData
 
     results = [
         EvalResult(
@@ -91,12 +91,8 @@ def _metadata(manifest: Manifest, handle: str, without: set[str]) -> str:
         model_name=_title(handle) if results else None,
         eval_results=results or None,
     )
-    for key in without:
-        data.pop(key)
-        if key == "model-index":
-            data.pop("eval_results")
-    yaml = data.to_yaml(line_break="\n")
-    return f"{yaml}\n" if len(data) else ""
+    ours = {key: v for key, v in data.to_dict().items() if key not in without}
+    return f"{CardData(**ours).to_yaml()}\n" if ours else ""
 
 
 def _title(handle: str) -> str:

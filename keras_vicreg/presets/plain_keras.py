@@ -6,31 +6,30 @@ import shutil
 
 import keras
 
-from keras_vicreg import encoders
-from keras_vicreg.presets.manifest import PLAIN_KERAS
-from keras_vicreg.presets.reader import weight_names
+from keras_vicreg.presets import folder as folders
+from keras_vicreg.presets import reader
+from keras_vicreg.presets.manifest import PLAIN_KERAS, Manifest
 
 
-def write(folder: pathlib.Path, name: str, options: dict, values: dict) -> None:
+def write(folder: pathlib.Path, manifest: Manifest) -> None:
     """Adds config.json, metadata.json and model.weights.h5 to the folder.
 
-    The encoder is built anew, in float32, so that nothing of how it was trained,
-    mixed precision or synchronized statistics, travels with it.
+    The encoder is the one that the preset in the folder gives, in float32, so that
+    nothing of how it was trained, mixed precision or synchronized statistics, travels
+    with it.
 
     Args:
-        folder: where to.
-        name: name of the encoder.
-        options: its options.
-        values: name -> array of every weight, those of the preset.
+        folder: with the weights of the preset.
+        manifest: of the preset.
     """
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
-        encoder = encoders.encoder(name, **options)
+        encoder = reader.build(
+            manifest, lambda name: folders.read_file(folder, manifest, name)
+        )
     finally:
         keras.config.set_dtype_policy(policy)
-    for key, variable in weight_names(encoder).items():
-        variable.assign(values[key].astype("float32"))
     own = folder / "keras"
     encoder.save(own, zipped=False)
     for file in PLAIN_KERAS:

@@ -1,5 +1,6 @@
 """From a model to a folder: what `save_to_preset` does, step by step."""
 
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -28,6 +29,33 @@ OWN = {*manifests.FILES, manifests.NAME, model_card.NAME}
 
 def write(model, folder: pathlib.Path, dtype: str, with_keras: bool, card: dict):
     """Writes the preset of `model`, in place of the one in `folder`."""
+    _check_arguments(dtype, card)
+    encoder = getattr(model, "encoder", model)
+    name, options = _describe(encoder)
+    check_replaceable(folder)
+    with replacing(folder) as new:
+        parts = _write_weights(new, encoder, getattr(model, "expander", None), dtype)
+        if "curves" in card:
+            shutil.copyfile(card["curves"], new / manifests.CURVES)
+        manifest = Manifest(
+            encoder={"name": name, "options": options},
+            preprocessing=reader.preprocessing_of(encoder, options),
+            versions={"keras_vicreg": __version__, "keras": keras.version()},
+            files=_entries(new),
+            **parts,
+            **{key: value for key, value in card.items() if key != "curves"},
+        )
+        if with_keras:
+            plain_keras.write(new, manifest)
+            manifest = dataclasses.replace(manifest, files=_entries(new))
+        (new / manifests.NAME).write_bytes(manifest.to_bytes())
+        handle = f"hf://user/{folder.resolve().name}"
+        readme = model_card.render(manifest, handle, model_card.read(current(folder)))
+        (new / model_card.NAME).write_bytes(readme)
+        keep_others(current(folder), new)
+
+
+def _check_arguments(dtype: str, card: dict) -> None:
     if dtype not in tensor_file.DTYPES:
         raise ValueError(
             f"`dtype` must be one of {', '.join(tensor_file.DTYPES)}. "
@@ -44,49 +72,35 @@ def write(model, folder: pathlib.Path, dtype: str, with_keras: bool, card: dict)
             "`curves` must be the path of a PNG file. "
             f"Received: curves={card['curves']!r}"
         )
-    encoder = getattr(model, "encoder", model)
+
+
+def _describe(encoder) -> tuple[str, dict]:
     try:
-        name, options = encoders.describe_encoder(encoder)
+        return encoders.describe_encoder(encoder)
     except ValueError as error:
         raise ValueError(
             f"{error}. Keep any other encoder with Keras's own `encoder.save(path)`."
         ) from None
-    check_replaceable(folder)
-    with replacing(folder) as new:
-        values = _values(encoder, dtype)
-        entries = {"weights": _write(new, manifests.ENCODER_WEIGHTS, values, dtype)}
-        layers = _layout(getattr(model, "expander", None))
-        if layers is not None:
-            head = _values(model.expander, dtype)
-            written = _write(new, manifests.EXPANDER_WEIGHTS, head, dtype)
-            entries["expander"] = {"layers": layers, **written}
-        if with_keras:
-            plain_keras.write(new, name, options, values)
-        if "curves" in card:
-            shutil.copyfile(card["curves"], new / manifests.CURVES)
-        written = [file for file in manifests.FILES if (new / file).exists()]
-        manifest = Manifest(
-            encoder={"name": name, "options": options},
-            preprocessing=reader.preprocessing_of(encoder, options),
-            versions={"keras_vicreg": __version__, "keras": keras.version()},
-            files={file: folders.file_entry(new / file) for file in written},
-            **entries,
-            **{key: value for key, value in card.items() if key != "curves"},
-        )
-        (new / manifests.NAME).write_bytes(manifest.to_bytes())
-        keep_others(current(folder), new)
-        handle = f"hf://user/{folder.resolve().name}"
-        readme = model_card.render(manifest, handle, model_card.read(current(folder)))
-        (new / model_card.NAME).write_bytes(readme)
 
 
-def _layout(expander) -> list | None:
-    """The layers of an expander; a head of other layers is left out, with a warning."""
+def _write_weights(folder: pathlib.Path, encoder, expander, dtype: str) -> dict:
+    """Writes the weights files and returns what the manifest says of them."""
+    parts = {"weights": _write(folder, manifests.ENCODER_WEIGHTS, encoder, dtype)}
+    if expander is None:
+        return parts
     try:
-        return expander and head_layout.layout_of(expander)
+        layers = head_layout.layout_of(expander)
     except ValueError as error:
-        warnings.warn(f"The preset holds the encoder alone: {error}", stacklevel=4)
-        return None
+        warnings.warn(f"The preset holds the encoder alone: {error}", stacklevel=5)
+        return parts
+    entry = _write(folder, manifests.EXPANDER_WEIGHTS, expander, dtype)
+    return {**parts, "expander": {"layers": layers, **entry}}
+
+
+def _entries(folder: pathlib.Path) -> dict:
+    """What the manifest says of the files that are there so far."""
+    there = [file for file in manifests.FILES if (folder / file).exists()]
+    return {file: folders.file_entry(folder / file) for file in there}
 
 
 def _values(model, dtype: str) -> dict:
@@ -104,11 +118,10 @@ def _values(model, dtype: str) -> dict:
     return values
 
 
-def _write(folder: pathlib.Path, file: str, values: dict, dtype: str) -> dict:
-    """Writes a weights file and returns what the manifest says of it."""
-    tensor_file.write(folder / file, values)
-    parameters = sum(value.size for value in values.values())
-    return {"file": file, "dtype": dtype, "parameters": parameters}
+def _write(folder: pathlib.Path, file: str, model, dtype: str) -> dict:
+    """Writes one weights file and returns what the manifest says of it."""
+    tensor_file.write(folder / file, _values(model, dtype))
+    return {"file": file, "dtype": dtype, "parameters": model.count_params()}
 
 
 def check_replaceable(folder: pathlib.Path) -> None:
