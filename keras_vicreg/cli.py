@@ -175,8 +175,8 @@ def _add_convert(commands, shared) -> None:
         "convert",
         parents=[shared],
         help="make a preset of a PyTorch checkpoint",
-        description="Makes a preset of a PyTorch checkpoint: the authors' backbones and "
-        "full checkpoints, ResNets of torchvision and timm, .pth or .safetensors. "
+        description="Makes a preset of a PyTorch checkpoint: the authors' backbones "
+        "and full checkpoints, ResNets of torchvision and timm, .pth or .safetensors. "
         "Nothing in the file is run, and PyTorch is not needed.",
     )
     parser.set_defaults(command=run_convert)

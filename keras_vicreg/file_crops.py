@@ -25,8 +25,8 @@ def decode(path, boxes_for):
     Args:
         path: scalar string tensor, the name of a JPEG, PNG, BMP or GIF file. Of an
             animation the first frame counts.
-        boxes_for: function of height and width, scalar int32 tensors, that gives a
-            list of boxes, dicts of float32 scalars `top`, `left`, `height`, `width`.
+        boxes_for: function of `(height, width)`, int32 tensor `(2,)`, that gives
+            boxes, int32 tensor `(boxes, 4)`: top, left, height, width.
 
     Returns:
         uint8 tensor `(height, width, 3)`, the image or a part of it, and the boxes,
@@ -38,11 +38,10 @@ def decode(path, boxes_for):
 
     def jpeg():
         shape = tf.io.extract_jpeg_shape(contents)[:2]
-        boxes = boxes_for(shape[0], shape[1])
-        corners = tf.cast([[box["top"], box["left"]] for box in boxes], tf.int32)
-        sizes = tf.cast([[box["height"], box["width"]] for box in boxes], tf.int32)
-        start = tf.maximum(tf.reduce_min(corners, axis=0) - MARGIN, 0)
-        end = tf.minimum(tf.reduce_max(corners + sizes, axis=0) + MARGIN, shape)
+        boxes = boxes_for(shape)
+        start = tf.reduce_min(boxes[:, :2], axis=0) - MARGIN
+        end = tf.reduce_max(boxes[:, :2] + boxes[:, 2:], axis=0) + MARGIN
+        start, end = tf.maximum(start, 0), tf.minimum(end, shape)
         # As Pillow decodes; TensorFlow's default transform is less accurate.
         image = tf.io.decode_and_crop_jpeg(
             contents,
@@ -50,16 +49,11 @@ def decode(path, boxes_for):
             channels=3,
             dct_method="INTEGER_ACCURATE",
         )
-        top, left = tf.unstack(tf.cast(start, tf.float32))
-        moved = [
-            {**box, "top": box["top"] - top, "left": box["left"] - left}
-            for box in boxes
-        ]
-        return image, moved
+        return image, boxes - tf.pad(start, [[0, 2]])
 
     def other():
         image = tf.io.decode_image(contents, channels=3, expand_animations=False)
-        return image, boxes_for(tf.shape(image)[0], tf.shape(image)[1])
+        return image, boxes_for(tf.shape(image)[:2])
 
     image, boxes = tf.cond(tf.io.is_jpeg(contents), jpeg, other)
     return tf.ensure_shape(image, (None, None, 3)), boxes
@@ -70,8 +64,7 @@ def crop(image, box, size, interpolation: str):
 
     Args:
         image: tensor `(height, width, channels)`, uint8 or float, 0..255.
-        box: dict of float32 scalars, whole pixels, as one row of the parameters of
-            `RandomResizedCrop`.
+        box: int32 tensor `(4,)`: top, left, height, width.
         size: pair of ints, height and width of the crop.
         interpolation: `"bicubic"` or `"bilinear"`.
 
@@ -81,9 +74,7 @@ def crop(image, box, size, interpolation: str):
     import tensorflow as tf
 
     channels = image.shape[2]
-    top, left, height, width = (
-        tf.cast(box[name], tf.int32) for name in ("top", "left", "height", "width")
-    )
+    top, left, height, width = tf.unstack(box)
     part = image[top : top + height, left : left + width]
     part = tf.cast(tf.transpose(part, (0, 2, 1)), tf.float32)
     part = tf.reshape(part, (height * channels, width))

@@ -20,27 +20,27 @@ from keras_vicreg.run_folder import HistoryFile, RunFolder
 def pretrain(recipe: Recipe, run_dir, verbose: str | int = "auto") -> dict:
     """Pretrains an encoder as a recipe says, and measures what that was worth.
 
-    In a folder that holds an unfinished run of the same recipe it goes on from the
-    last whole epoch. With labels in the data, the untrained and the trained encoder
-    are compared on the test split; training never sees labels or that split.
+        In a folder that holds an unfinished run of the same recipe it goes on from the
+        last whole epoch. With labels in the data, the untrained and the trained encoder
+        are compared on the test split; training never sees labels or that split.
 
-    Args:
-        recipe: what the run is.
-        run_dir: path of the run folder, see `keras_vicreg.run_folder`.
-        verbose: as in `keras.Model.fit`. Defaults to `"auto"`.
+        Args:
+            recipe: what the run is.
+            run_dir: path of the run folder, see `keras_vicreg.run_folder`.
+            verbose: as in `keras.Model.fit`. Defaults to `"auto"`.
 
-    Returns:
-        What raw pixels, the untrained and the trained encoder gave, by protocol, as
-        in evaluation.json; empty without labels or without a test split.
+        Returns:
+            What raw pixels, the untrained and the trained encoder gave, by protocol, as
+            in evaluation.json; empty without labels or without a test split.
 
-    Raises:
-        ValueError: if recipe or data are unusable, or `run_dir` holds another run.
+        Raises:
+            ValueError: if recipe or data are unusable, or `run_dir` holds another run.
 
-    Example:
+        Example:
 
-    >>> from keras_vicreg.measuring import measure, table
-from keras_vicreg.recipes import Recipe
-    >>> pretrain(Recipe(data="photographs/", image_size=64), "runs/photographs")
+        >>> from keras_vicreg.measuring import measure, table
+    from keras_vicreg.recipes import Recipe
+        >>> pretrain(Recipe(data="photographs/", image_size=64), "runs/photographs")
     """
     folder = RunFolder(run_dir)
     images = kv.load_images(
@@ -195,9 +195,7 @@ class _Report:
         """A callback that watches the validation split, where there is one."""
         if not {"train", "validation"} <= set(self.splits):
             return []
-        return [
-            kv.callbacks.OnlineKNN(self.splits["train"], self.splits["validation"])
-        ]
+        return [kv.callbacks.OnlineKNN(self.splits["train"], self.splits["validation"])]
 
     def before(self, encoder) -> None:
         """Measures raw pixels and the untrained encoder, once a run."""

@@ -1,11 +1,11 @@
 """The folder of one pretraining run, and what is written into it.
 
-    config.json     the recipe, the versions, the data: all that repeats the run
-    history.csv     one row an epoch
-    checkpoint/     the training state after the last epoch
-    encoder/        the trained encoder, a preset
-    evaluation.json what it was worth, beside the untrained encoder and raw pixels
-    curves.png      loss, terms, embedding std and kNN over the epochs
+config.json     the recipe, the versions, the data: all that repeats the run
+history.csv     one row an epoch
+checkpoint/     the training state after the last epoch
+encoder/        the trained encoder, a preset
+evaluation.json what it was worth, beside the untrained encoder and raw pixels
+curves.png      loss, terms, embedding std and kNN over the epochs
 """
 
 import csv
@@ -45,7 +45,9 @@ class RunFolder:
         try:
             return json.loads(file.read_text())
         except ValueError as error:
-            raise ValueError(f"{file} must be a JSON file. Received: {error}") from error
+            raise ValueError(
+                f"{file} must be a JSON file. Received: {error}"
+            ) from error
 
     def write_json(self, name: str, content: dict) -> None:
         """Writes a JSON file, in place of an older one."""

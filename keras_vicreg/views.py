@@ -89,6 +89,7 @@ class TwoViews(RandomLayer):
         ]
         self._of_images = Compiled(self._views_of_images)
         self._of_crops = Compiled(self._views_of_crops)
+        self._boxes = Compiled(self._boxes_of_one)
 
     def call(self, images):
         if images.shape[-1] is None:
@@ -133,10 +134,9 @@ class TwoViews(RandomLayer):
             return path, self._draw(1, like=path)
 
         def views(path, numbers):
-            def boxes_for(*image_shape):
-                return self._boxes(numbers, image_shape)
-
-            image, boxes = file_crops.decode(path, boxes_for)
+            image, boxes = file_crops.decode(
+                path, lambda image_shape: self._boxes(numbers, image_shape)
+            )
             return self._of_one(image, numbers, boxes)
 
         return paths.map(draw).map(views, num_parallel_calls=tf.data.AUTOTUNE)
@@ -146,26 +146,31 @@ class TwoViews(RandomLayer):
         counts = [pipeline.numbers for pipeline in self.pipelines]
         numbers = self.uniform(rows, sum(counts), like=like)
         ends = itertools.accumulate(counts)
-        return tuple(
-            numbers[:, end - count : end] for count, end in zip(counts, ends)
-        )
+        return tuple(numbers[:, end - count : end] for count, end in zip(counts, ends))
 
     def _of_one(self, image, numbers, boxes=None):
         """The views of one image of any size, in a pipeline on the CPU."""
+        ops = tensorflow_ops()
         if boxes is None:
-            boxes = self._boxes(numbers, tensorflow_ops().shape(image)[:2])
+            boxes = self._boxes(numbers, ops.stack(ops.shape(image)[:2]))
         crops = [
-            file_crops.crop(image, box, pipeline.crop.size, pipeline.crop.interpolation)
-            for pipeline, box in zip(self.pipelines, boxes, strict=True)
+            file_crops.crop(
+                image, boxes[index], pipeline.crop.size, pipeline.crop.interpolation
+            )
+            for index, pipeline in enumerate(self.pipelines)
         ]
         return tuple(view[0] for view in self._of_crops(crops, numbers))
 
-    def _boxes(self, numbers, image_shape):
-        """The box of every view of one image, a list of dicts of scalars."""
-        return [
-            {name: value[0] for name, value in pipeline.box(own, image_shape).items()}
+    def _boxes_of_one(self, numbers, image_shape):
+        """Pure: top, left, height, width of every view's crop, int32 `(views, 4)`."""
+        ops = ops_for(image_shape)
+        boxes = [
+            pipeline.box(own, (image_shape[0], image_shape[1]))
             for pipeline, own in zip(self.pipelines, numbers, strict=True)
         ]
+        names = ("top", "left", "height", "width")
+        rows = [ops.stack([box[name][0] for name in names]) for box in boxes]
+        return ops.cast(ops.stack(rows), "int32")
 
     def _views_of_images(self, images, numbers):
         """Pure: images and uniform numbers -> views."""

@@ -300,7 +300,7 @@ def test_blur_is_a_gaussian(photographs, tiles):
         expected = blurred(image.astype("float64"), float(width))
         np.testing.assert_allclose(output, expected, atol=1e-3)
     on_pillow = pillow(
-        lambda picture, width: picture.filter(ImageFilter.GaussianBlur(width)),
+        lambda picture, width: picture.filter(ImageFilter.GaussianBlur(float(width))),
         images,
         sigma,
     )

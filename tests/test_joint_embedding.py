@@ -52,7 +52,7 @@ def test_a_dataset_that_yields_the_second_view_as_labels_is_refused():
 
 @pytest.mark.every_backend
 def test_images_without_views_are_refused():
-    with pytest.raises(ValueError, match="views=kv.TwoViews"):
+    with pytest.raises(ValueError, match=r"views=kv\.TwoViews"):
         toys.vicreg().fit(toys.images(), batch_size=16, verbose=0)
 
 

@@ -36,6 +36,7 @@ def fit_softmax(
     classes: int,
     regularization: float,
     start: np.ndarray | None = None,
+    tolerance: float = 1e-5,
 ) -> np.ndarray:
     """Minimises the mean cross-entropy + regularization / 2 * ||weights||^2.
 
@@ -50,6 +51,8 @@ def fit_softmax(
         classes: int.
         regularization: float, greater than 0.
         start: weights to start from, such as those of a neighbouring regularization.
+        tolerance: float, largest slope at the end. Defaults to 1e-5, at which the
+            predictions no longer change.
 
     Returns:
         Weights `(features + 1, classes)`, float64; the last row is the bias.
@@ -81,7 +84,7 @@ def fit_softmax(
         return loss, (step * slope).ravel()
 
     first = np.zeros((inputs.shape[1], classes)) if start is None else start / step
-    options = {"maxiter": 500, "maxcor": 20, "gtol": 1e-5, "ftol": 1e-10}
+    options = {"maxiter": 500, "maxcor": 20, "gtol": tolerance, "ftol": 1e-10}
     # In small products threads wait for one another longer than they compute.
     with threadpool_limits(1 if inputs.size < SMALL else None):
         found = minimize(
