@@ -159,7 +159,10 @@ def _read_legacy(data):
         if key not in sizes:
             raise ValueError(f"it holds a storage {key!r} of no tensor")
         numbers, itemsize = sizes[key]
-        if int.from_bytes(data.read(8), "little") != numbers:
+        length = data.read(8)
+        if len(length) < 8:
+            raise ValueError("it ends too early")
+        if int.from_bytes(length, "little") != numbers:
             raise ValueError(f"its storage {key!r} has another size than it says")
         begin = data.tell()
         places[key] = begin, begin + numbers * itemsize
