@@ -26,7 +26,7 @@ from hub_checks import (
     refused,
     unchanged,
 )
-from hub_server import Blob
+from hub_storage import Blob
 from huggingface_hub import constants
 
 import keras_vicreg as kv

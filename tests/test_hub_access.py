@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from hub_checks import HANDLE, REPO, assert_toy, refused, unchanged
-from hub_server import Blob
+from hub_storage import Blob
 from huggingface_hub import constants
 
 import keras_vicreg as kv

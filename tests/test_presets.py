@@ -15,14 +15,13 @@ import numpy as np
 import preset_toys
 import pytest
 import safetensors.numpy
-import yaml
 
 import keras_vicreg as kv
 from keras_vicreg import presets
 from keras_vicreg.presets import folder as folders
 from keras_vicreg.presets import model_card
 
-ROOT = pathlib.Path(kv.__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[1]
 
 
 def weights(model):
@@ -222,75 +221,6 @@ def test_a_flipped_bit_anywhere_is_noticed(tmp_path):
                 folders.verify(folder)
         (folder / name).write_bytes(data)
     folders.verify(folder)
-
-
-def test_the_card_is_read_by_the_hub(tmp_path):
-    folder = tmp_path / "toy"
-    presets.save_to_preset(preset_toys.vicreg(), folder, **preset_toys.CARD)
-    card = huggingface_hub.ModelCard.load(folder / "README.md")
-    assert isinstance(card.data, huggingface_hub.ModelCardData)
-    assert card.data.library_name == "keras"
-    assert card.data.license == "cc0-1.0"
-    assert card.data.datasets == ["uoft-cs/cifar10"]
-    assert card.data.pipeline_tag == "image-feature-extraction"
-    [result] = card.data.eval_results
-    assert isinstance(result, huggingface_hub.EvalResult)
-    assert (result.metric_value, result.dataset_split) == (0.25, "test")
-    assert 'kv.from_preset("hf://user/toy")' in card.text
-    assert 'keras.saving.load_model("hf://user/toy")' in card.text
-
-
-def test_numbers_of_a_card_are_those_of_the_manifest(tmp_path):
-    presets.save_to_preset(preset_toys.encoder(), tmp_path / "toy")
-    card = huggingface_hub.ModelCard.load(tmp_path / "toy" / "README.md")
-    assert card.data.eval_results is None
-    assert "Results" not in card.text
-
-
-def test_words_of_a_person_stay_in_the_card(tmp_path):
-    folder = tmp_path / "toy"
-    presets.save_to_preset(preset_toys.encoder(), folder, **preset_toys.CARD)
-    readme = folder / "README.md"
-    untouched = readme.read_bytes()
-    presets.save_to_preset(preset_toys.encoder(), folder, **preset_toys.CARD)
-    assert readme.read_bytes() == untouched
-    # Nobody has touched it: it is written anew.
-    presets.save_to_preset(preset_toys.encoder(), folder, license="mit")
-    assert b"kNN" not in readme.read_bytes()
-    # Somebody has: the text stays, the metadata follow, theirs before ours.
-    text = readme.read_text().replace("# toy", "# My toy\n\nIt is *mine*.")
-    readme.write_text(text.replace("---\n", "---\nlanguage: en\nlicense: gpl\n", 1))
-    presets.save_to_preset(preset_toys.encoder(), folder, **preset_toys.CARD)
-    card = huggingface_hub.ModelCard.load(readme)
-    assert "It is *mine*." in card.text
-    assert (card.data.license, card.data.language) == ("gpl", "en")
-    assert card.data.eval_results[0].metric_value == 0.25
-    assert readme.read_text().count("library_name") == 1
-
-
-def test_results_of_a_person_count_before_ours(tmp_path):
-    folder = tmp_path / "toy"
-    presets.save_to_preset(preset_toys.encoder(), folder)
-    theirs = {"name": "mine", "results": []}
-    front = f"---\nmodel-index: [{json.dumps(theirs)}]\ntags: [mine]\n---\ntext\n"
-    (folder / "README.md").write_text(front)
-    presets.save_to_preset(preset_toys.encoder(), folder, **preset_toys.CARD)
-    _, front, text = (folder / "README.md").read_text().split("---\n")
-    metadata = yaml.safe_load(front)
-    assert metadata["model-index"] == [theirs]
-    assert metadata["tags"] == ["mine"]
-    assert metadata["license"] == "cc0-1.0"
-    assert text == "text\n"
-
-
-def test_a_card_without_front_matter_gets_one(tmp_path):
-    folder = tmp_path / "toy"
-    presets.save_to_preset(preset_toys.encoder(), folder)
-    words = b"# Hello\r\n\xff---\r\nno metadata"
-    (folder / "README.md").write_bytes(words)
-    presets.save_to_preset(preset_toys.encoder(), folder)
-    assert (folder / "README.md").read_bytes().endswith(words)
-    assert (folder / "README.md").read_bytes().startswith(b"---\n# keras_vicreg")
 
 
 @pytest.mark.parametrize("name", presets.list_presets())

@@ -1,151 +1,30 @@
 """Presets of strangers: 2,000 ways to lie, each refused, quickly and harmlessly."""
 
 import copy
-import hashlib
-import json
 import os
 import random
-import resource
-import struct
-import sys
-import time
 
 import keras
-import numpy as np
-import preset_toys
 import pytest
+from hostility import (
+    DECISIVE,
+    DEEP,
+    HOSTILE,
+    REFUSED_OPTIONS,
+    WEIGHTS,
+    places,
+    put,
+    refuse,
+    replace_weights,
+    share_slow,
+    sign,
+)
 
 import keras_vicreg as kv
 from keras_vicreg import presets
 from keras_vicreg.presets import manifest as manifests
-from keras_vicreg.presets import strict_json
 
-WEIGHTS = "model.safetensors"
-DEEP = b"[" * 100_000 + b"]" * 100_000
-# Values that no place of a manifest asks for.
-HOSTILE = [
-    True,
-    -1,
-    0.5,
-    2**53,
-    2**64,
-    10**30,
-    1e308,
-    "../../../etc/passwd",
-    "/etc/passwd",
-    "os.system",
-    "__import__('os').abort()",
-    "model.safetensors\u0000",
-    "x" * 100_000,
-    [[[[[[[[]]]]]]]],
-    [10**9, 10**9, 3],
-    [-1, 32, 3],
-    ["32", "32", "3"],
-    {"module": "builtins", "class_name": "eval"},
-    {"__class__": "keras.layers.Lambda"},
-]
-DECISIVE = ("format", "encoder", "preprocessing", "weights", "files", "expander")
-REFUSED_OPTIONS = {"vit_base": ("stem", "width"), "resnet200x2": ("width",)}
-EVENTS = ("os.system", "subprocess.Popen", "socket.connect", "os.exec", "ctypes.dlopen")
-
-
-class Watch:
-    """Notes what the interpreter does while it is on: files written, commands run."""
-
-    def __init__(self):
-        self.on, self.seen = False, []
-        sys.addaudithook(self.hook)
-
-    def hook(self, event, args):
-        if not self.on:
-            return
-        if event in EVENTS:
-            self.seen.append((event, args))
-        if event == "open" and isinstance(args[0], (str, bytes)):
-            flags = args[2] if isinstance(args[2], int) else 0
-            if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-                self.seen.append((event, args[0]))
-
-
-WATCH = Watch()
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory):
-    """A valid preset, its manifest as data, and the memory that loading it took."""
-    folder = tmp_path_factory.mktemp("original") / "preset"
-    presets.save_to_preset(preset_toys.vicreg(), folder, plain_keras=False)
-    presets.from_preset(folder, model_class=kv.VICReg)
-    return folder, json.loads((folder / manifests.NAME).read_text()), peak()
-
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def refuse(folder, model_class=None, error=kv.PresetError):
-    """Loads what must not load, and looks at what that did."""
-    WATCH.seen.clear()
-    start = time.perf_counter()
-    WATCH.on = True
-    try:
-        with pytest.raises(error) as caught:
-            presets.from_preset(folder, model_class=model_class)
-    finally:
-        WATCH.on = False
-    assert time.perf_counter() - start < 2
-    assert not WATCH.seen
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) <= 1000
-    return str(caught.value)
-
-
-@pytest.fixture
-def victim(original, tmp_path):
-    """A copy of the valid preset to spoil; memory is looked at in the end."""
-    folder, data, memory = original
-    copied = tmp_path / "preset"
-    copied.mkdir()
-    for path in folder.iterdir():
-        (copied / path.name).write_bytes(path.read_bytes())
-    yield copied, copy.deepcopy(data)
-    assert peak() - memory < 200e6
-    assert [path.name for path in tmp_path.iterdir()] == ["preset"]
-
-
-def sign(folder, data):
-    """Writes a manifest as somebody would who knows how."""
-    data.pop("sha256", None)
-    content = strict_json.dumps(data)
-    data["sha256"] = hashlib.sha256(content).hexdigest()
-    (folder / manifests.NAME).write_bytes(strict_json.dumps(data))
-
-
-def replace_weights(folder, data, content, name=WEIGHTS):
-    """Puts other weights in, with the size and hash they have."""
-    (folder / name).write_bytes(content)
-    digest = hashlib.sha256(content).hexdigest()
-    data["files"][name] = {"sha256": digest, "size": len(content)}
-    sign(folder, data)
-
-
-def places(value, path=()):
-    """Paths to all values inside lists and dicts."""
-    items = ()
-    if isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, list):
-        items = enumerate(value)
-    for key, item in items:
-        yield (*path, key)
-        yield from places(item, (*path, key))
-
-
-def put(data, path, value):
-    *parents, last = path
-    for key in parents:
-        data = data[key]
-    data[last] = value
+pytest_plugins = ["victims"]
 
 
 def test_the_original_loads(victim):
@@ -153,11 +32,6 @@ def test_the_original_loads(victim):
     sign(folder, data)
     replace_weights(folder, data, (folder / WEIGHTS).read_bytes())
     presets.from_preset(folder, model_class=kv.VICReg)
-
-
-def share_slow(parts):
-    """The first part of many in every run, the others in the long one."""
-    return [0, *(pytest.param(part, marks=pytest.mark.slow) for part in parts[1:])]
 
 
 @pytest.mark.parametrize("seed", share_slow(range(4)))
@@ -317,121 +191,6 @@ def test_sizes_of_100_gigabytes(victim):
     assert "at most" in refuse(folder)
 
 
-def header_and_body(content):
-    length = struct.unpack("<Q", content[:8])[0]
-    return json.loads(content[8 : 8 + length]), content[8 + length :]
-
-
-def with_header(header, body):
-    if not isinstance(header, bytes):
-        header = json.dumps(header).encode()
-    return struct.pack("<Q", len(header)) + header + body
-
-
-@pytest.mark.parametrize("seed", share_slow(range(3)))
-def test_hostile_headers_of_weights(victim, seed):
-    """450 files with a header that lies, under a manifest that vouches for them."""
-    folder, data = victim
-    r = random.Random(seed)
-    header, body = header_and_body((folder / WEIGHTS).read_bytes())
-    paths = list(places(header))
-    for _ in range(150):
-        mutant = copy.deepcopy(header)
-        value = r.choice([*HOSTILE, None, "F64", "I32", 0, 1, [], [0, 0], {}])
-        path = r.choice(paths)
-        put(mutant, path, value)
-        if mutant == header and repr(mutant) == repr(header):
-            continue
-        replace_weights(folder, data, with_header(mutant, body))
-        refuse(folder)
-
-
-def spoiled_weights():
-    """name -> function of header and body that gives a whole file."""
-
-    def named(header, body, action):
-        header = copy.deepcopy(header)
-        return with_header(*action(header, sorted(header), body))
-
-    def swapped(header, names, body):
-        a, b = "conv1/kernel", "bn1/beta"
-        header[a], header[b] = header[b], header[a]
-        return header, body
-
-    def overlapping(header, names, body):
-        header[names[1]]["data_offsets"] = header[names[0]]["data_offsets"]
-        return header, body
-
-    def renamed(header, names, body):
-        header["../" + names[0]] = header.pop(names[0])
-        return header, body
-
-    def extra(header, names, body):
-        end = len(body)
-        header["extra"] = {"dtype": "F32", "shape": [1], "data_offsets": [end, end + 4]}
-        return header, body + bytes(4)
-
-    def other_dtype(header, names, body):
-        return {k: {**v, "dtype": "I32"} for k, v in header.items()}, body
-
-    def twice(header, names, body):
-        text = json.dumps(header)
-        first = json.dumps({names[0]: header[names[0]]})[1:-1]
-        return (text[:-1] + ", " + first + "}").encode(), body
-
-    def number(value):
-        def action(header, names, body):
-            return header, body[:400] + struct.pack("<f", value) + body[404:]
-
-        return action
-
-    actions = {
-        "swapped": swapped,
-        "overlapping": overlapping,
-        "renamed": renamed,
-        "extra": extra,
-        "dtype": other_dtype,
-        "twice": twice,
-        "nan": number(float("nan")),
-        "infinity": number(float("inf")),
-        "longer": lambda header, names, body: (header, body + bytes(4)),
-        "shorter": lambda header, names, body: (header, body[:-4]),
-        "deep": lambda header, names, body: (DEEP, body),
-        "list": lambda header, names, body: ([], body),
-        "empty": lambda header, names, body: ({}, body),
-        "padded": lambda header, names, body: (b" " * (1 << 20), body),
-    }
-    for name, action in actions.items():
-        yield name, lambda header, body, action=action: named(header, body, action)
-    yield "no header", lambda header, body: body
-    yield "header too long", lambda header, body: struct.pack("<Q", 2**63) + body
-    yield "pickle", lambda header, body: b"\x80\x04cos\nsystem\n" + body
-    yield "nothing", lambda header, body: b""
-
-
-@pytest.mark.parametrize(
-    "spoil", [pytest.param(spoil, id=name) for name, spoil in spoiled_weights()]
-)
-def test_weights_that_are_not_those(victim, spoil):
-    folder, data = victim
-    content = spoil(*header_and_body((folder / WEIGHTS).read_bytes()))
-    replace_weights(folder, data, content)
-    refuse(folder)
-
-
-def test_float16_and_bfloat16_that_are_not_finite(tmp_path):
-    for dtype, infinity in (("float16", 0x7C00), ("bfloat16", 0x7F80)):
-        folder = tmp_path / dtype
-        presets.save_to_preset(
-            preset_toys.encoder(), folder, dtype=dtype, plain_keras=False
-        )
-        data = json.loads((folder / manifests.NAME).read_text())
-        header, body = header_and_body((folder / WEIGHTS).read_bytes())
-        body = struct.pack("<H", infinity) + body[2:]
-        replace_weights(folder, data, with_header(header, body))
-        assert "not finite" in refuse(folder)
-
-
 def test_things_that_are_no_files(victim, tmp_path_factory):
     folder, _ = victim
     outside = tmp_path_factory.mktemp("outside") / "file"
@@ -467,13 +226,3 @@ def test_links_inside_the_cache_of_the_hub_are_followed(original, tmp_path):
     (snapshot / WEIGHTS).unlink()
     (snapshot / WEIGHTS).symlink_to(original[0] / WEIGHTS)
     refuse(snapshot)
-
-
-def test_weights_arrive_as_they_are(original):
-    """The mirror of all this: of a valid file every number is the one that is used."""
-    model = presets.from_preset(original[0])
-    expected = preset_toys.encoder()
-    for a, b in zip(model.weights, expected.weights, strict=True):
-        np.testing.assert_array_equal(
-            keras.ops.convert_to_numpy(a.value), keras.ops.convert_to_numpy(b.value)
-        )

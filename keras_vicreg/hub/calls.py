@@ -111,8 +111,7 @@ def translated(error: Exception, repository) -> PresetError:
     """The failure as one of ours, with what to do about it."""
     from huggingface_hub import errors
 
-    name, endpoint = repository.name, repository.endpoint
-    status = _status(error)
+    name, endpoint, status = repository.name, repository.endpoint, _status(error)
     if isinstance(error, errors.GatedRepoError):
         return HubAccessError(
             f"{name} is gated: ask for access at {endpoint}/{name}, then log in with "
@@ -130,27 +129,8 @@ def translated(error: Exception, repository) -> PresetError:
         )
     if isinstance(error, errors.EntryNotFoundError) and status:
         return PresetNotFoundError(f"{name} lacks a file of the preset: {error}")
-    if status == 401:
-        return HubAccessError(
-            f"The Hub does not accept the token for {name}: make a new one at "
-            f"{endpoint}/settings/tokens, then `hf auth login` or set HF_TOKEN."
-        )
-    if status == 403:
-        return HubAccessError(
-            f"The token may not do this to {name}: make one with write permission for "
-            f"it at {endpoint}/settings/tokens."
-        )
-    if status == 429:
-        return HubConnectionError(
-            f"The Hub asks for fewer requests for {name}: wait some minutes, and log "
-            "in, which allows for more."
-        )
-    if status == 412:
-        return HubConnectionError(
-            f"Somebody else keeps changing {name} at the same time: push again later."
-        )
     if status is not None and status < 500:
-        return PresetError(f"The Hub refuses the request for {name}: {error}")
+        return _refusal(status, error, repository)
     if isinstance(error, ValueError) or getattr(error, "errno", None) is not None:
         return PresetError(f"The transfer of {name} failed: {error}")
     return HubConnectionError(
@@ -158,6 +138,32 @@ def translated(error: Exception, repository) -> PresetError:
         f"{type(error).__name__} {error}. Try again later; what is in the cache can be "
         "used with HF_HUB_OFFLINE=1."
     )
+
+
+def _refusal(status: int, error: Exception, repository) -> PresetError:
+    """What the Hub means by a status between 400 and 499."""
+    name, endpoint = repository.name, repository.endpoint
+    tokens = f"{endpoint}/settings/tokens"
+    if status == 401:
+        return HubAccessError(
+            f"The Hub does not accept the token for {name}: make a new one at "
+            f"{tokens}, then `hf auth login` or set HF_TOKEN."
+        )
+    if status == 403:
+        return HubAccessError(
+            f"The token may not do this to {name}: make one with write permission for "
+            f"it at {tokens}."
+        )
+    if status == 412:
+        return HubConnectionError(
+            f"Somebody else keeps changing {name} at the same time: push again later."
+        )
+    if status == 429:
+        return HubConnectionError(
+            f"The Hub asks for fewer requests for {name}: wait some minutes, and log "
+            "in, which allows for more."
+        )
+    return PresetError(f"The Hub refuses the request for {name}: {error}")
 
 
 _inside = 0

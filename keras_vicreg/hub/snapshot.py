@@ -44,12 +44,13 @@ class Snapshot:
 
     def read(self, manifest: Manifest, name: str) -> bytes:
         """The checked content of a file; if damaged, of one fresh download."""
-        path = self._listed(manifest, name)
+        size = manifest.files[name]["size"]
         try:
-            return folders.read_file(path.parent, manifest, name)
+            folder = self.path(name, size=size).parent
+            return folders.read_file(folder, manifest, name)
         except CorruptPresetError:
-            path = self._listed(manifest, name, fresh=True)
-            return folders.read_file(path.parent, manifest, name)
+            folder = self.path(name, size=size, fresh=True).parent
+            return folders.read_file(folder, manifest, name)
 
     def card(self) -> bytes | None:
         """The README.md, if there is one; if damaged, of one fresh download."""
@@ -62,22 +63,13 @@ class Snapshot:
             content = self.path(model_card.NAME, fresh=True).read_bytes()
         return content
 
-    def _listed(self, manifest: Manifest, name: str, fresh: bool = False):
-        """Downloads a file only if the Hub has the one that the manifest names."""
-        expected = manifest.files[name]["size"]
-        size = self.listing[name].size if name in (self.listing or ()) else expected
-        if size != expected:
-            raise CorruptPresetError(
-                f"{name} of {self.repository.name} has {size} bytes and its manifest "
-                f"says {expected}: whoever published it must push again."
-            )
-        return self.path(name, fresh)
-
-    def path(self, name: str, fresh: bool = False) -> pathlib.Path:
+    def path(self, name: str, size: int | None = None, fresh: bool = False):
         """Where a file lies, downloaded if need be.
 
         Args:
             name: of the file.
+            size: bytes it has by the manifest. If the Hub has another file than that,
+                it is not downloaded.
             fresh: whether to download it even if it is there.
         """
         there = None if fresh else cached(self.repository, name, self.commit)
@@ -92,10 +84,15 @@ class Snapshot:
                 f"{self.repository.name} has no {name} at {self.commit[:12]}: it holds "
                 "no preset, or not all of it."
             )
-        size = self.listing[name].size
-        if size > LIMITS.get(name, size):
+        listed = self.listing[name].size
+        if size is not None and size != listed:
+            raise CorruptPresetError(
+                f"{name} of {self.repository.name} has {listed} bytes and its manifest "
+                f"says {size}: whoever published it must push again."
+            )
+        if listed > LIMITS.get(name, listed):
             raise InvalidPresetError(
-                f"{name} of {self.repository.name} has {size} bytes, more than the "
+                f"{name} of {self.repository.name} has {listed} bytes, more than the "
                 f"{LIMITS[name]} such a file may have."
             )
         path = call(

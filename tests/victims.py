@@ -1,0 +1,34 @@
+"""A valid preset to spoil."""
+
+import copy
+import json
+
+import preset_toys
+import pytest
+from hostility import peak
+
+import keras_vicreg as kv
+from keras_vicreg import presets
+from keras_vicreg.presets import manifest as manifests
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A valid preset, its manifest as data, and the memory that loading it took."""
+    folder = tmp_path_factory.mktemp("original") / "preset"
+    presets.save_to_preset(preset_toys.vicreg(), folder, plain_keras=False)
+    presets.from_preset(folder, model_class=kv.VICReg)
+    return folder, json.loads((folder / manifests.NAME).read_text()), peak()
+
+
+@pytest.fixture
+def victim(original, tmp_path):
+    """A copy of the valid preset to spoil; memory is looked at in the end."""
+    folder, data, memory = original
+    copied = tmp_path / "preset"
+    copied.mkdir()
+    for path in folder.iterdir():
+        (copied / path.name).write_bytes(path.read_bytes())
+    yield copied, copy.deepcopy(data)
+    assert peak() - memory < 200e6
+    assert [path.name for path in tmp_path.iterdir()] == ["preset"]
