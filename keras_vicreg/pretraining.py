@@ -14,33 +14,33 @@ from keras_vicreg.batches import Batches
 from keras_vicreg.curves import draw_curves
 from keras_vicreg.measuring import measure, table
 from keras_vicreg.recipes import Recipe
+from keras_vicreg.run_card import card_of
 from keras_vicreg.run_folder import HistoryFile, RunFolder
 
 
 def pretrain(recipe: Recipe, run_dir, verbose: str | int = "auto") -> dict:
     """Pretrains an encoder as a recipe says, and measures what that was worth.
 
-        In a folder that holds an unfinished run of the same recipe it goes on from the
-        last whole epoch. With labels in the data, the untrained and the trained encoder
-        are compared on the test split; training never sees labels or that split.
+    In a folder that holds an unfinished run of the same recipe it goes on from the
+    last whole epoch. With labels in the data, the untrained and the trained encoder
+    are compared on the test split; training never sees labels or that split.
 
-        Args:
-            recipe: what the run is.
-            run_dir: path of the run folder, see `keras_vicreg.run_folder`.
-            verbose: as in `keras.Model.fit`. Defaults to `"auto"`.
+    Args:
+        recipe: what the run is.
+        run_dir: path of the run folder, see `keras_vicreg.run_folder`.
+        verbose: as in `keras.Model.fit`. Defaults to `"auto"`.
 
-        Returns:
-            What raw pixels, the untrained and the trained encoder gave, by protocol, as
-            in evaluation.json; empty without labels or without a test split.
+    Returns:
+        What raw pixels, the untrained and the trained encoder gave, by protocol, as
+        in evaluation.json; empty without labels or without a test split.
 
-        Raises:
-            ValueError: if recipe or data are unusable, or `run_dir` holds another run.
+    Raises:
+        ValueError: if recipe or data are unusable, or `run_dir` holds another run.
 
-        Example:
+    Example:
 
-        >>> from keras_vicreg.measuring import measure, table
-    from keras_vicreg.recipes import Recipe
-        >>> pretrain(Recipe(data="photographs/", image_size=64), "runs/photographs")
+    >>> from keras_vicreg.recipes import Recipe
+    >>> pretrain(Recipe(data="photographs/", image_size=64), "runs/photographs")
     """
     folder = RunFolder(run_dir)
     images = kv.load_images(
@@ -63,8 +63,9 @@ def pretrain(recipe: Recipe, run_dir, verbose: str | int = "auto") -> dict:
         flush=True,
     )
     _fit(model, batches, recipe, folder, report.online_knn(), verbose)
-    model.save_to_preset(folder.encoder, training=dataclasses.asdict(recipe))
-    return report.after(model.encoder)
+    results = report.after(model.encoder)
+    model.save_to_preset(folder.encoder, **card_of(recipe, results, folder))
+    return results
 
 
 def build_model(recipe: Recipe, steps_per_epoch: int):

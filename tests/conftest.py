@@ -1,12 +1,24 @@
 """Quiet frameworks, and the tests' own modules on the path."""
 
+import importlib.util
 import os
+import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 sys.path.insert(0, str(Path(__file__).parent))
+
+# The backends that test_every_backend.py runs beside that of this process.
+OTHERS = [
+    backend
+    for backend in ("jax", "torch")
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow"
+    and importlib.util.find_spec(backend)
+]
 
 
 def pytest_configure(config):
@@ -18,3 +30,39 @@ def pytest_configure(config):
         tf.config.set_logical_device_configuration(
             processor, [tf.config.LogicalDeviceConfiguration()] * 2
         )
+
+
+def pytest_collection_modifyitems(items):
+    """Those that wait for other processes come last."""
+    items.sort(key=_waits)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def other_backends(request, tmp_path_factory):
+    """`{backend: (process, its output)}`: `pytest -m every_backend` on each other one.
+
+    They take as long as all the rest, and are started first to run beside it.
+    """
+    started, folder = {}, tmp_path_factory.mktemp("backends")
+    for backend in OTHERS if any(map(_waits, request.session.items)) else ():
+        output = folder / backend
+        with open(output, "w") as file:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "pytest", "-q", "-m"),
+                    "every_backend and not slow",
+                ],
+                cwd=Path(__file__).parents[1],
+                env={**os.environ, "KERAS_BACKEND": backend},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        started[backend] = process, output
+    yield started
+    for process, _ in started.values():
+        process.kill()
+        process.wait()
+
+
+def _waits(item) -> bool:
+    return item.path.name == "test_every_backend.py"

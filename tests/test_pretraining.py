@@ -16,7 +16,7 @@ import toys
 from PIL import Image
 
 import keras_vicreg as kv
-from keras_vicreg import cli
+from keras_vicreg import cli, presets
 from keras_vicreg.recipes import QUICKSTART, Recipe
 
 FILES = {
@@ -103,6 +103,21 @@ def test_the_encoder_is_a_preset(finished, photographs):
     encoder = kv.from_preset(str(finished / "encoder"))
     images = kv.load_images(photographs, image_size=16)
     assert encoder.predict(images, verbose=0).shape == (40, 32)
+
+
+def test_the_card_holds_what_was_measured(finished, photographs):
+    found = json.loads((finished / "evaluation.json").read_text())
+    manifest, _ = presets.find_manifest(str(finished))
+    values = {metric["name"]: metric["value"] for metric in manifest.metrics}
+    assert values == {
+        "kNN top-1": round(found["trained"]["knn"]["top1"], 4),
+        "linear probe top-1": round(found["trained"]["linear"]["top1"], 4),
+    }
+    assert manifest.training["epochs"] == 2
+    assert "curves.png" in manifest.files
+    # The name of the data, and no path of the machine it was trained on.
+    assert manifest.dataset == {"name": photographs.name}
+    assert str(photographs) not in (finished / "encoder" / "README.md").read_text()
 
 
 def test_run_again_it_has_nothing_to_do(finished, photographs, capsys):

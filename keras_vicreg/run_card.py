@@ -1,0 +1,49 @@
+"""What the model card of a run says: what was measured, on what, and how."""
+
+import dataclasses
+from pathlib import Path
+
+from keras_vicreg.recipes import Recipe
+from keras_vicreg.run_folder import RunFolder
+
+NAMES = {"knn": "kNN top-1", "linear": "linear probe top-1"}
+
+
+def card_of(recipe: Recipe, results: dict, folder: RunFolder) -> dict:
+    """The card of a finished run, as keyword arguments of `kv.save_to_preset`.
+
+    Args:
+        recipe: the resolved recipe.
+        results: of each encoder by protocol, as in evaluation.json; may be empty.
+        folder: of the run.
+
+    Returns:
+        A dict with `training`, `dataset`, `metrics`, and `curves` where there are.
+    """
+    # Of a folder the name alone: the path is nobody's business.
+    data = Path(recipe.data).name
+    training = {**dataclasses.asdict(recipe), "data": data, "data_dir": None}
+    card = {
+        "training": {k: v for k, v in training.items() if v is not None},
+        "dataset": {"name": data},
+        "metrics": [
+            _metric(NAMES[protocol], found, results["untrained"][protocol], data)
+            for protocol, found in results.get("trained", {}).items()
+        ],
+    }
+    if folder.curves.exists():
+        card["curves"] = folder.curves
+    return card
+
+
+def _metric(name: str, found: dict, untrained: dict, data: str) -> dict:
+    low, high = found["top1_interval"]
+    return {
+        "name": name,
+        "type": "accuracy",
+        "value": round(found["top1"], 4),
+        "dataset": data,
+        "split": "test",
+        "details": f"95 % interval {low:.4f} to {high:.4f}; before training "
+        f"{untrained['top1']:.4f}",
+    }

@@ -1,0 +1,62 @@
+"""Publishes the encoder of a finished run as a built-in preset.
+
+    python training/add_weights.py runs/sample vicreg_resnet18_sample "What it is."
+
+Weights become float16, config.json, history.csv and evaluation.json of the run go
+along in `run/`, and weights/README.md is written anew. The metrics of the card are
+those of the float32 encoder of the run; a test measures the preset itself.
+"""
+
+import argparse
+import pathlib
+import shutil
+
+import weights_table
+
+import keras_vicreg as kv
+from keras_vicreg import presets
+
+WEIGHTS = pathlib.Path(__file__).parents[1] / "weights"
+LIMITS = (
+    "Trained on few and small images: a start for fine-tuning and a subject for "
+    "experiments, no general feature extractor."
+)
+
+
+def add(run: pathlib.Path, name: str, description: str) -> None:
+    """Writes weights/NAME from a run folder.
+
+    Args:
+        run: folder of a finished run.
+        name: of the preset.
+        description: a sentence for the card.
+    """
+    manifest, _ = presets.find_manifest(str(run))
+    curves = run / "curves.png"
+    kv.save_to_preset(
+        kv.METHODS[manifest.training["method"]].from_preset(str(run)),
+        WEIGHTS / name,
+        dtype="float16",
+        plain_keras=False,
+        description=description,
+        license="apache-2.0",
+        limits=LIMITS,
+        training=manifest.training,
+        dataset=manifest.dataset,
+        metrics=manifest.metrics,
+        **({"curves": curves} if curves.exists() else {}),
+    )
+    target = WEIGHTS / name / "run"
+    target.mkdir(exist_ok=True)
+    for file in ("config.json", "history.csv", "evaluation.json"):
+        shutil.copyfile(run / file, target / file)
+    weights_table.README.write_text(weights_table.render())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=pathlib.Path)
+    parser.add_argument("name")
+    parser.add_argument("description")
+    arguments = parser.parse_args()
+    add(arguments.run, arguments.name, arguments.description)
