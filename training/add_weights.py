@@ -15,6 +15,8 @@ import weights_table
 
 import keras_vicreg as kv
 from keras_vicreg import presets
+from keras_vicreg.presets import folder as folders
+from keras_vicreg.presets import model_card
 
 WEIGHTS = pathlib.Path(__file__).parents[1] / "weights"
 LIMITS = (
@@ -46,6 +48,8 @@ def add(run: pathlib.Path, name: str, description: str) -> None:
         metrics=manifest.metrics,
         **({"curves": curves} if curves.exists() else {}),
     )
+    manifest = folders.read_manifest(WEIGHTS / name)
+    (WEIGHTS / name / "README.md").write_bytes(model_card.render(manifest, name))
     target = WEIGHTS / name / "run"
     target.mkdir(exist_ok=True)
     for file in ("config.json", "history.csv", "evaluation.json"):
