@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_vicreg import replicas
+
 
 class Batches(keras.utils.PyDataset):
     """Complete batches of an array of images, or of a pair of arrays.
@@ -58,6 +60,7 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int):
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        rows = replicas.share(rows)
         batch = tuple(array[rows] for array in self.arrays)
         return (batch if len(batch) == 2 else batch[0],)
 

@@ -5,7 +5,8 @@ from keras import ops
 
 from keras_vicreg import presets, replicas
 from keras_vicreg.batches import Batches
-from keras_vicreg.encoders.backbones import as_encoder
+from keras_vicreg.encoders.backbones import as_encoder, warn_of_slow_statistics
+from keras_vicreg.microbatch import check_microbatch_size, embed_in_pieces
 from keras_vicreg.train_step import TrainStep
 
 HEALTH = "embedding_std"
@@ -37,20 +38,34 @@ class JointEmbedding(TrainStep, keras.Model):
         views: a `keras.layers.Layer` that maps images to a pair of views, such as
             `kv.TwoViews`. Defaults to `None`: the data are pairs.
         term_weights: dict of the weight in the loss of each of the method's terms.
+        microbatch_size: int, see `kv.VICReg`. Defaults to `None`.
         name: name of the model.
     """
 
-    def __init__(self, encoder, expander, *, views=None, term_weights, name=None):
+    def __init__(
+        self,
+        encoder,
+        expander,
+        *,
+        views=None,
+        term_weights,
+        microbatch_size: int | None = None,
+        name=None,
+    ):
         # Images stay as they are until the encoder's own layers cast them.
         super().__init__(name=name, autocast=False)
+        check_microbatch_size(microbatch_size)
         if views is not None and not callable(views):
             raise ValueError(
                 "`views` must be a layer that maps images to a pair of views, such as "
                 f"`kv.TwoViews(32)`, or None. Received: views={views!r}"
             )
         self.encoder = as_encoder(encoder)
+        warn_of_slow_statistics(self.encoder)
         self.expander = expander
         self.views = views
+        self.microbatch_size = microbatch_size
+        self._scope = replicas.scope()
         self.term_weights = {
             name: check_weight(f"{name}_weight", weight)
             for name, weight in term_weights.items()
@@ -77,6 +92,9 @@ class JointEmbedding(TrainStep, keras.Model):
 
     def embed(self, images, training: bool = False):
         """Images -> embeddings: the expander on the encoder's representations."""
+        if training and self.microbatch_size is not None:
+            parts = [self.encoder, self.expander]
+            return embed_in_pieces(parts, images, self.microbatch_size)
         return self.expander(self.encoder(images, training=training), training=training)
 
     def call(self, inputs, training: bool = False):
@@ -151,7 +169,8 @@ class JointEmbedding(TrainStep, keras.Model):
             raise ValueError(
                 "`gradient_accumulation_steps` must not be given: the loss is a "
                 "statistic of the whole batch, and accumulation would compute it on "
-                f"each part alone. Received: gradient_accumulation_steps={steps}"
+                "each part alone; `microbatch_size` of the model has the gradient of "
+                f"the whole batch. Received: gradient_accumulation_steps={steps}"
             )
         super().compile(optimizer=optimizer, **given)
 
@@ -188,10 +207,25 @@ class JointEmbedding(TrainStep, keras.Model):
                 "`batch_size` must be None when `x` is a dataset, which brings its "
                 f"own batches. Received: batch_size={batch_size}, x={type(x).__name__}"
             )
-        if isinstance(x, Batches):
-            x.start_at(kwargs.get("initial_epoch", 0))
-            kwargs["shuffle"] = False  # Keras would shuffle the order of the batches
-        return super().fit(x, **kwargs)
+        with self._scope():
+            if isinstance(x, Batches):
+                self._check_batch_size(x.batch_size)
+                x.start_at(kwargs.get("initial_epoch", 0))
+                kwargs["shuffle"] = False  # Keras would shuffle the order of batches
+            elif replicas.num_devices() > 1 and hasattr(x, "element_spec"):
+                self._check_batch_size(keras.tree.flatten(x.element_spec)[0].shape[0])
+            return super().fit(x, **kwargs)
+
+    def _check_batch_size(self, batch_size) -> None:
+        """Raises unless every batch has a size that can be dealt out."""
+        devices = replicas.num_devices()
+        if batch_size is None or batch_size % devices:
+            raise ValueError(
+                "The batch size must be known and a multiple of the number of devices; "
+                "batch a dataset with `drop_remainder=True`. "
+                f"Received: batch_size={batch_size}, {devices} devices"
+            )
+        check_microbatch_size(self.microbatch_size, batch_size)
 
     def save_to_preset(self, folder, **card) -> None:
         """Writes encoder and expander as a preset, see `kv.save_to_preset`."""
@@ -237,7 +271,12 @@ class JointEmbedding(TrainStep, keras.Model):
             name: keras.saving.serialize_keras_object(part)
             for name, part in parts.items()
         }
-        return {"name": self.name, **serialized, **weights}
+        return {
+            "name": self.name,
+            **serialized,
+            **weights,
+            "microbatch_size": self.microbatch_size,
+        }
 
     @classmethod
     def from_config(cls, config):

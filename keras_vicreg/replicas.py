@@ -1,18 +1,47 @@
-"""The only code that crosses devices: gather, count, number and scale.
+"""The only code that crosses devices: gather, count, number, scale, synchronize.
 
 TensorFlow runs the training step once per replica, each on its share of the batch,
 and sums the gradients. JAX under `keras.distribution` is one global program in which
 nothing has to be gathered. PyTorch runs one process, one replica.
 """
 
+import collections
+import contextlib
+
 import keras
 
 if keras.config.backend() == "tensorflow":
     import tensorflow as tf
 
+    def scope():
+        """Makes the scope of the strategy that is in force, to enter it again."""
+        return tf.distribute.get_strategy().scope
+
+    def process() -> tuple[int, int]:
+        """Number of this process, 0-based, and how many there are."""
+        resolver = tf.distribute.get_strategy().cluster_resolver
+        workers = resolver.cluster_spec().as_dict() if resolver else {}
+        count = sum(len(workers.get(role, ())) for role in ("chief", "worker"))
+        if count <= 1:
+            return 0, 1
+        number = resolver.task_id
+        if resolver.task_type == "worker" and "chief" in workers:
+            number += 1
+        return number, count
+
+    def share(rows):
+        """What this process feeds of a batch: all, since TensorFlow deals it out."""
+        return rows
+
+    def on_cpu() -> bool:
+        """Whether there is no accelerator."""
+        return not tf.config.list_logical_devices("GPU")
+
     def num_replicas() -> int:
         """Number of replicas that share one training step."""
         return tf.distribute.get_strategy().num_replicas_in_sync
+
+    num_devices = num_replicas
 
     def replica_id():
         """Number of this replica, 0-based: an `int` or a scalar int32 tensor."""
@@ -35,6 +64,22 @@ if keras.config.backend() == "tensorflow":
 elif keras.config.backend() == "torch":
     import torch
 
+    def scope():
+        """Makes a scope without effect."""
+        return contextlib.nullcontext
+
+    def process() -> tuple[int, int]:
+        """Number of this process, 0-based, and how many there are."""
+        return 0, 1
+
+    def share(rows):
+        """What this process feeds of a batch: all of it."""
+        return rows
+
+    def on_cpu() -> bool:
+        """Whether there is no accelerator."""
+        return not torch.cuda.is_available()
+
     def num_replicas() -> int:
         """Number of replicas that share one training step."""
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -48,6 +93,8 @@ elif keras.config.backend() == "torch":
                 )
         return 1
 
+    num_devices = num_replicas
+
     def replica_id():
         """Number of this replica, always 0."""
         return 0
@@ -58,10 +105,35 @@ elif keras.config.backend() == "torch":
         return x
 
 else:
+    import jax
+
+    def scope():
+        """Makes the scope of the distribution that is in force, to enter it again."""
+        distribution = keras.distribution.distribution()
+        return distribution.scope if distribution else contextlib.nullcontext
+
+    def process() -> tuple[int, int]:
+        """Number of this process, 0-based, and how many there are."""
+        return jax.process_index(), jax.process_count()
+
+    def share(rows):
+        """What this process feeds of a batch: its block, `(batch / processes, ...)`."""
+        number, count = process()
+        block = len(rows) // count
+        return rows[number * block : (number + 1) * block]
+
+    def on_cpu() -> bool:
+        """Whether there is no accelerator."""
+        return jax.default_backend() == "cpu"
 
     def num_replicas() -> int:
         """Number of replicas that share one training step: one global program."""
         return 1
+
+    def num_devices() -> int:
+        """Number of devices that share a batch."""
+        distribution = keras.distribution.distribution()
+        return distribution.device_mesh.devices.size if distribution else 1
 
     def replica_id():
         """Number of this replica, always 0."""
@@ -80,3 +152,39 @@ def scale_loss(loss):
     replica.
     """
     return loss / num_replicas()
+
+
+def is_chief() -> bool:
+    """Whether this process is the one that writes files and speaks."""
+    return process()[0] == 0
+
+
+_inside = collections.Counter()
+
+
+@contextlib.contextmanager
+def synchronized_normalization(model):
+    """Batch normalization over the global batch, within one step of a replica.
+
+    JAX has it by itself. A flag of the layer makes TensorFlow do so, which no other
+    backend can load: it stands as long as the step is traced, and no saved model has
+    it. Replicas trace their steps by turns, so the last one to leave takes it away.
+
+    Args:
+        model: a `keras.Model`.
+    """
+    layers = [
+        layer
+        for layer in (model._flatten_layers() if num_replicas() > 1 else ())
+        if isinstance(layer, keras.layers.BatchNormalization)
+        and (not layer.synchronized or _inside[id(layer)])
+    ]
+    for layer in layers:
+        layer.synchronized = True
+        _inside[id(layer)] += 1
+    try:
+        yield
+    finally:
+        for layer in layers:
+            _inside[id(layer)] -= 1
+            layer.synchronized = _inside[id(layer)] > 0

@@ -6,7 +6,11 @@ views; after it, `after_step` moves what a method remembers (a momentum encoder,
 queue). This is the only training code that knows the backend.
 """
 
+import contextlib
+
 import keras
+
+from keras_vicreg import replicas
 
 if keras.config.backend() == "jax":
 
@@ -55,14 +59,42 @@ elif keras.config.backend() == "torch":
                 return super().test_step(self.to_pairs(data))
 
 else:
+    import tensorflow as tf
+
+    from keras_vicreg.fused_batch_norm import fused_batch_norm
 
     class TrainStep:
         """Views before, memory after the step, outside of the gradient tape."""
 
         def train_step(self, data):
-            logs = super().train_step(self.to_pairs(data))
+            pairs = self.to_pairs(data)
+            # A loop over pieces of the batch cannot wait for other replicas.
+            whole = self.microbatch_size is None
+            with (
+                fused_batch_norm(self),
+                replicas.synchronized_normalization(self)
+                if whole
+                else contextlib.nullcontext(),
+            ):
+                logs = super().train_step(pairs)
             self.after_step()
-            return logs
+            return self._of_workers(logs)
 
         def test_step(self, data):
-            return super().test_step(self.to_pairs(data))
+            return self._of_workers(super().test_step(self.to_pairs(data)))
+
+        def _of_workers(self, logs):
+            """Logs as Keras can reduce them over machines: along an axis (20585)."""
+            if not self._has_workers():
+                return logs
+            return {name: tf.reshape(value, (1,)) for name, value in logs.items()}
+
+        def _maybe_symbolic_build(self, *arguments, **options):
+            # Keras cannot take a batch of several machines apart for it (20585), and
+            # there is nothing left to build.
+            if not self._has_workers():
+                super()._maybe_symbolic_build(*arguments, **options)
+
+        def _has_workers(self):
+            strategy = self.distribute_strategy
+            return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)

@@ -32,7 +32,7 @@ class ShiftedViews(keras.layers.Layer):
         return images, keras.ops.flip(images, axis=2) * 0.9
 
 
-def vicreg(batch_norm=True, views=None, optimizer="sgd", **options):
+def vicreg(batch_norm=True, views=None, optimizer="sgd", jit_compile="auto", **options):
     """A compiled VICReg of the tiny encoder and a 6-16-16 expander."""
     keras.utils.set_random_seed(0)
     head = (
@@ -43,5 +43,5 @@ def vicreg(batch_norm=True, views=None, optimizer="sgd", **options):
         )
     )
     model = kv.VICReg(encoder(batch_norm=batch_norm), head, views=views, **options)
-    model.compile(optimizer)
+    model.compile(optimizer, jit_compile=jit_compile)
     return model

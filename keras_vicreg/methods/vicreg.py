@@ -141,6 +141,13 @@ class VICReg(JointEmbedding):
         covariance_weight: float, the paper's nu. Defaults to 1.
         convention: constant factors of the terms, see `kv.vicreg_terms`. Defaults to
             `"official"`, the authors' code.
+        microbatch_size: int, for batches larger than the memory: the network works on
+            as many images at a time, over all devices, while the loss and its gradient
+            are those of the whole batch. It must divide the batch size, which must be
+            known (`drop_remainder=True` in `tf.data`). Each piece is computed twice.
+            Batch normalization takes its statistics from a piece ("ghost" batch
+            normalization, Hoffer et al., 2017), on TensorFlow with several replicas
+            from a replica's share of it. Defaults to `None`, the whole batch at once.
         name: name of the model. Defaults to `"vicreg"`.
 
     Raises:
@@ -174,6 +181,7 @@ class VICReg(JointEmbedding):
         variance_weight: float = 25.0,
         covariance_weight: float = 1.0,
         convention: str = "official",
+        microbatch_size: int | None = None,
         name: str = "vicreg",
     ):
         super().__init__(
@@ -185,6 +193,7 @@ class VICReg(JointEmbedding):
                 "variance": variance_weight,
                 "covariance": covariance_weight,
             },
+            microbatch_size=microbatch_size,
             name=name,
         )
         self.convention = check_convention(convention)

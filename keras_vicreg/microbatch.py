@@ -1,0 +1,157 @@
+"""A large batch in pieces: the activations of a piece are computed again, not kept."""
+
+import keras
+from keras import ops
+
+from keras_vicreg import replicas
+
+if keras.config.backend() == "tensorflow":
+    import tensorflow as tf
+
+    def scan_pieces(forward, weights, states, pieces):
+        """Runs `forward` piece after piece, and once more for the gradient.
+
+        Rematerialization as TensorFlow has it leaves the order of the pieces to the
+        scheduler, which works on all of them at a time. Loops keep the order.
+
+        Args:
+            forward: pure function of weights, states and a piece that returns new
+                states and outputs `(rows, features)`.
+            weights: list of tensors, those to differentiate with respect to.
+            states: list of tensors, handed from piece to piece.
+            pieces: tensor `(pieces, rows, ...)`.
+
+        Returns:
+            The states after the last piece, and the outputs
+            `(pieces, rows, features)`.
+        """
+        count = ops.shape(pieces)[0]
+
+        def array(like):
+            return tf.TensorArray(
+                like.dtype, count, element_shape=like.shape, clear_after_read=False
+            )
+
+        def loop(body, *start):
+            def more(index, *_):
+                return index < count
+
+            return tf.while_loop(more, body, (0, *start), parallel_iterations=1)[1:]
+
+        @tf.custom_gradient
+        def outputs_of(*weights):
+            def onward(index, states, befores, outputs):
+                befores = [a.write(index, s) for a, s in zip(befores, states)]
+                states, output = forward(weights, states, pieces[index])
+                output = ops.cast(output, "float32")
+                return index + 1, states, befores, outputs.write(index, output)
+
+            outputs = tf.TensorArray("float32", count)
+            after, befores, outputs = loop(
+                onward, states, [array(state) for state in states], outputs
+            )
+
+            def gradient(upstream, *_):
+                def again(index, sums):
+                    before = [states.read(index) for states in befores]
+                    with tf.GradientTape() as tape:
+                        tape.watch(weights)
+                        _, output = forward(weights, before, pieces[index])
+                        output = ops.cast(output, "float32")
+                    slopes = tape.gradient(
+                        output,
+                        weights,
+                        upstream[index],
+                        unconnected_gradients=tf.UnconnectedGradients.ZERO,
+                    )
+                    return index + 1, [s + slope for s, slope in zip(sums, slopes)]
+
+                return loop(again, [tf.zeros_like(weight) for weight in weights])[0]
+
+            return (outputs.stack(), *after), gradient
+
+        outputs, *after = outputs_of(*weights)
+        return after, outputs
+
+else:
+
+    def scan_pieces(forward, weights, states, pieces):
+        """Runs `forward` piece after piece, and once more for the gradient."""
+
+        def step(states, piece):
+            states, output = forward(weights, states, piece)
+            return states, ops.cast(output, "float32")
+
+        return ops.scan(keras.remat(step), states, pieces, unroll=replicas.on_cpu())
+
+
+def embed_in_pieces(parts, images, microbatch_size: int):
+    """Embeddings of a batch, with memory for the activations of one piece.
+
+    The forward pass keeps the embeddings alone; the backward pass computes the rest
+    again, piece after piece, from the gradient of the loss of the whole batch. So
+    loss and gradient are those of the whole batch. Running statistics and the states
+    of random generators are handed from piece to piece and move once: both passes of
+    a piece draw the same numbers.
+
+    Args:
+        parts: list of the models that follow each other, encoder and expander.
+        images: tensor `(batch, height, width, channels)` of this replica.
+        microbatch_size: int, number of images in a piece, over all replicas; a
+            divisor of the global batch. A piece is every n-th image, so that devices
+            which hold a block of the batch each have a share in every piece.
+
+    Returns:
+        Tensor `(batch, features)`, float32: what the last part gives in training.
+
+    Reference:
+        Gao, Zhang, Han, Callan, "Scaling Deep Contrastive Learning Batch Size under
+        Memory Limited Setup", 2021, https://arxiv.org/abs/2101.06983 (GradCache).
+    """
+    trained = [v for part in parts for v in part.trainable_variables]
+    carried = [v for part in parts for v in part.non_trainable_variables]
+
+    def forward(weights, states, piece):
+        mapping = [*zip(trained, weights), *zip(carried, states)]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            for part in parts:
+                piece = part(piece, training=True)
+        return [scope.get_current_value(v) for v in carried], piece
+
+    rows = microbatch_size // replicas.num_replicas()
+    pieces = ops.reshape(images, (rows, -1, *images.shape[1:]))
+    states, embeddings = scan_pieces(
+        forward,
+        [ops.convert_to_tensor(v) for v in trained],
+        [ops.copy(v) for v in carried],  # PyTorch assigns in place, before the backward
+        ops.swapaxes(pieces, 0, 1),
+    )
+    for variable, state in zip(carried, states):
+        variable.assign(state)
+    shape = images.shape
+    for part in parts:  # TensorFlow's arrays forget it
+        shape = part.compute_output_shape(shape)
+    return ops.reshape(ops.swapaxes(embeddings, 0, 1), (-1, shape[-1]))
+
+
+def check_microbatch_size(microbatch_size, batch_size: int | None = None) -> None:
+    """Raises unless batches can be cut into pieces of such a size.
+
+    Args:
+        microbatch_size: int, or `None` for whole batches.
+        batch_size: int, of the global batch, where it is known.
+    """
+    if microbatch_size is None:
+        return
+    count = replicas.num_replicas()
+    if type(microbatch_size) is not int or microbatch_size < 1:
+        raise ValueError(
+            "`microbatch_size` must be a positive integer or None. "
+            f"Received: microbatch_size={microbatch_size!r}"
+        )
+    if microbatch_size % count or (batch_size or 0) % microbatch_size:
+        raise ValueError(
+            "`microbatch_size` must be a divisor of the batch size and a multiple of "
+            f"the number of replicas. Received: microbatch_size={microbatch_size}, "
+            f"batch_size={batch_size}, {count} replicas"
+        )

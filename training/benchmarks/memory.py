@@ -1,0 +1,84 @@
+"""Peak memory of a training step against the batch size, whole and in pieces.
+
+    python training/benchmarks/memory.py [--backend B] [--batches 256,1024]
+
+VICReg, ResNet-18 of width 0.25 at 32 px with the CIFAR stem, expander 512-512. With
+`microbatch_size=256` the memory is that of 256 images, plus images and embeddings of
+the batch, and an image takes the longer, since the forward pass is computed twice.
+Each line is a process of its own; memory is the peak of the resident set over what the
+process held before the first step.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import time
+
+STEPS = 2
+
+
+def measure(batch_size: int, microbatch_size: int | None) -> None:
+    """Prints megabytes and milliseconds an image of one configuration."""
+    import keras
+    import numpy as np
+
+    import keras_vicreg as kv
+
+    keras.utils.set_random_seed(0)
+    model = kv.VICReg(
+        kv.encoder("resnet18", (32, 32, 3), stem="cifar", width=0.25),
+        kv.expander((512, 512)),
+        microbatch_size=microbatch_size,
+    )
+    model.compile(keras.optimizers.SGD(0.01))
+    shape = (STEPS * batch_size, 32, 32, 3)
+    images = np.random.default_rng(0).integers(0, 256, shape, "uint8")
+    views = images, images[:, :, ::-1]
+    before = peak()
+    model.fit(views, batch_size=batch_size, verbose=0)  # traces and compiles
+    begin = time.perf_counter()
+    model.fit(views, batch_size=batch_size, verbose=0)
+    seconds = time.perf_counter() - begin
+    print(peak() - before, 1e3 * seconds / len(images))
+
+
+def peak() -> float:
+    """The largest resident set of this process so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backend", default="tensorflow")
+    parser.add_argument("--batches", default="256,512,1024,2048,4096")
+    parser.add_argument("--microbatch-size", type=int, default=256)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        batch_size, microbatch_size = map(int, arguments.one.split(","))
+        return measure(batch_size, microbatch_size or None)
+    print("batch size   microbatch   extra memory   an image")
+    for batch_size in map(int, arguments.batches.split(",")):
+        for microbatch_size in (0, arguments.microbatch_size):
+            done = subprocess.run(
+                [sys.executable, __file__, "--one", f"{batch_size},{microbatch_size}"],
+                env={**os.environ, "KERAS_BACKEND": arguments.backend},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            if done.returncode:
+                figures = f"{'failed':>12}"
+            else:
+                megabytes, milliseconds = map(float, done.stdout.split()[-2:])
+                figures = f"{megabytes:>9,.0f} MB {milliseconds:>7.2f} ms"
+            print(
+                f"{batch_size:>10}   {microbatch_size or 'whole':>10}   {figures}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
