@@ -5,8 +5,14 @@ photographs. Here an image is decoded only as far as its crops reach, and every 
 a resized crop is a product with the few pixels that weigh in it.
 """
 
+import io
+import warnings
+
+import numpy as np
+
 from keras_vicreg.augment.arrays import tensorflow_ops
 from keras_vicreg.augment.resampling import filter_weights
+from keras_vicreg.image_files import decode_image
 
 # Columns (rows) of a resized crop that are computed in one product.
 BLOCK = 32
@@ -18,25 +24,27 @@ SUPPORT = 2
 # JPEG file decodes to the same pixels as in the whole.
 MARGIN = 2
 
+END_OF_JPEG = b"\xff\xd9"
+
 
 def decode(path, boxes_for):
     """Decodes an image file, a JPEG file only where there are boxes.
 
     Args:
-        path: scalar string tensor, the name of a JPEG, PNG, BMP or GIF file. Of an
-            animation the first frame counts.
+        path: scalar string tensor, the name of a file that Pillow can read.
         boxes_for: function of `(height, width)`, int32 tensor `(2,)`, that gives
             boxes, int32 tensor `(boxes, 4)`: top, left, height, width.
 
     Returns:
-        uint8 tensor `(height, width, 3)`, the image or a part of it, and the boxes,
-        moved into it.
+        uint8 tensor `(height, width, 3)`, the image or a part of it, upright and in
+        RGB as `load_images` has it, without a pixel where the file cannot be read;
+        and the boxes, moved into it.
     """
     import tensorflow as tf
 
     contents = tf.io.read_file(path)
 
-    def jpeg():
+    def part():
         shape = tf.io.extract_jpeg_shape(contents)[:2]
         boxes = boxes_for(shape)
         start = tf.reduce_min(boxes[:, :2], axis=0) - MARGIN
@@ -51,12 +59,39 @@ def decode(path, boxes_for):
         )
         return image, boxes - tf.pad(start, [[0, 2]])
 
-    def other():
-        image = tf.io.decode_image(contents, channels=3, expand_animations=False)
+    def whole():
+        image = tf.numpy_function(_decode_whole, [path, contents], tf.uint8)
+        image = tf.ensure_shape(image, (None, None, 3))
         return image, boxes_for(tf.shape(image)[:2])
 
-    image, boxes = tf.cond(tf.io.is_jpeg(contents), jpeg, other)
+    plain = tf.ensure_shape(tf.numpy_function(_is_plain, [contents], tf.bool), ())
+    image, boxes = tf.cond(plain, part, whole)
     return tf.ensure_shape(image, (None, None, 3)), boxes
+
+
+def _is_plain(contents: bytes) -> bool:
+    """Whether a file is a whole JPEG file, upright, in grey or in RGB."""
+    from PIL import ExifTags, Image
+
+    if not contents.endswith(END_OF_JPEG):
+        return False
+    try:
+        with Image.open(io.BytesIO(contents), formats=["JPEG"]) as image:
+            upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+            return upright and image.mode in ("L", "RGB")
+    except Exception:  # decoders meet damaged bytes with errors of any kind
+        return False
+
+
+def _decode_whole(path: bytes, contents: bytes) -> np.ndarray:
+    try:
+        return decode_image(contents)
+    except Exception as error:  # likewise
+        reason = str(error) or type(error).__name__
+        warnings.warn(
+            f"Skipped an unreadable image: {path.decode()!r} ({reason})", stacklevel=1
+        )
+        return np.zeros((0, 0, 3), "uint8")
 
 
 def crop(image, box, size, interpolation: str):

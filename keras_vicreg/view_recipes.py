@@ -40,3 +40,33 @@ RECIPES = {
     # Ermolov et al., 2021, on CIFAR.
     "wmse": (ViewRecipe(scale=(0.2, 1.0), jitter=STRONG),) * 2,
 }
+
+# Caron et al., 2020 (SwAV): with local views the crops of the two global ones are
+# no smaller than this share of the area, those of the local ones between these.
+GLOBAL_SHARE = 0.14
+LOCAL_SCALE = (0.05, 0.14)
+
+
+def views_of(recipe: str, size, local_views: int = 0, local_size=None):
+    """The size and the `ViewRecipe` of every view, the two global ones first.
+
+    Args:
+        recipe: a key of `RECIPES`.
+        size: pair of ints, height and width of the global views.
+        local_views: int, how many local views follow, with the steps of the first
+            and the second view in turn. Defaults to `0`.
+        local_size: optional pair of ints. Defaults to `None`, 3/7 of `size`.
+
+    Returns:
+        A list of pairs `(size, ViewRecipe)`.
+    """
+    pair = RECIPES[recipe]
+    if not local_views:
+        return [(size, view) for view in pair]
+    local_size = local_size or tuple(max(1, round(side * 3 / 7)) for side in size)
+    share = max(GLOBAL_SHARE, pair[0].scale[0])
+    large = [dataclasses.replace(view, scale=(share, 1.0)) for view in pair]
+    small = [dataclasses.replace(view, scale=LOCAL_SCALE) for view in pair]
+    return [(size, view) for view in large] + [
+        (local_size, small[index % 2]) for index in range(local_views)
+    ]

@@ -1,22 +1,13 @@
 """Images -> two views (and local ones), on every backend and in `tf.data`."""
 
-import dataclasses
-import itertools
-
 import keras
 
 from keras_vicreg import file_crops
 from keras_vicreg.augment.arrays import in_pipeline, ops_for, tensorflow_ops
-from keras_vicreg.augment.layer import to_pixels
+from keras_vicreg.augment.layer import checked_size
 from keras_vicreg.augment.randomness import RandomLayer
-from keras_vicreg.view_pipeline import ViewPipeline
+from keras_vicreg.view_maker import view_maker
 from keras_vicreg.view_recipes import RECIPES
-from keras_vicreg.xla import Compiled
-
-# Caron et al., 2020 (SwAV): with local views the crops of the two global ones are
-# no smaller than these shares of the area, those of the local ones no larger.
-GLOBAL_SHARE = 0.14
-LOCAL_SCALE = (0.05, 0.14)
 
 
 @keras.saving.register_keras_serializable(package="keras_vicreg")
@@ -69,7 +60,7 @@ class TwoViews(RandomLayer):
         **kwargs,
     ):
         super().__init__(seed=seed, **kwargs)
-        if recipe not in RECIPES:
+        if not isinstance(recipe, str) or recipe not in RECIPES:
             raise ValueError(
                 f"`recipe` must be one of {sorted(RECIPES)}. "
                 f"Received: recipe={recipe!r}"
@@ -83,13 +74,10 @@ class TwoViews(RandomLayer):
         self.recipe = recipe
         self.local_views = local_views
         self.local_size = local_size
-        self.pipelines = [
-            ViewPipeline(size, view_recipe)
-            for size, view_recipe in plan(recipe, image_size, local_views, local_size)
-        ]
-        self._of_images = Compiled(self._views_of_images)
-        self._of_crops = Compiled(self._views_of_crops)
-        self._boxes = Compiled(self._boxes_of_one)
+        size = checked_size("image_size", image_size)
+        if local_size is not None:
+            local_size = checked_size("local_size", local_size)
+        self.maker = view_maker(recipe, size, local_views, local_size)
 
     def call(self, images):
         if images.shape[-1] is None:
@@ -99,22 +87,25 @@ class TwoViews(RandomLayer):
             )
         if len(images.shape) == 3:
             if in_pipeline(images):
-                return self._of_one(images, self._draw(1, like=images))
+                return self._of_one(
+                    images, self.uniform(1, self.maker.numbers, like=images)
+                )
             images = ops_for(images).expand_dims(images, 0)
             return tuple(view[0] for view in self.call(images))
         batch_size = ops_for(images).shape(images)[0]
-        return self._of_images(images, self._draw(batch_size, like=images))
+        numbers = self.uniform(batch_size, self.maker.numbers, like=images)
+        return self.maker.of_images(images, numbers)
 
     def from_files(self, paths):
         """Views straight from image files, made on the CPU in `tf.data`.
 
         The tool for photographs much larger than the views: a JPEG file is decoded
         only where its crops lie. The order is that of the files, and equal seeds give
-        equal views, however many files are worked on at a time.
+        equal views, however many files are worked on at a time. A file that cannot be
+        read is named in a warning and left out.
 
         Args:
-            paths: list of names of JPEG, PNG, BMP or GIF files, or a
-                `tf.data.Dataset` of such names.
+            paths: list of names of image files, or a `tf.data.Dataset` of such names.
 
         Returns:
             A `tf.data.Dataset` of tuples of float32 views `(height, width, 3)`,
@@ -131,68 +122,35 @@ class TwoViews(RandomLayer):
             paths = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
 
         def draw(path):
-            return path, self._draw(1, like=path)
+            return path, self.uniform(1, self.maker.numbers, like=path)
 
-        def views(path, numbers):
+        def decode(path, numbers):
             image, boxes = file_crops.decode(
-                path, lambda image_shape: self._boxes(numbers, image_shape)
+                path, lambda image_shape: self.maker.boxes(numbers, image_shape)
             )
-            return self._of_one(image, numbers, boxes)
+            return image, numbers, boxes
 
-        return paths.map(draw).map(views, num_parallel_calls=tf.data.AUTOTUNE)
-
-    def _draw(self, rows, like):
-        """The uniform numbers of every pipeline, each `(rows, pipeline.numbers)`."""
-        counts = [pipeline.numbers for pipeline in self.pipelines]
-        numbers = self.uniform(rows, sum(counts), like=like)
-        ends = itertools.accumulate(counts)
-        return tuple(numbers[:, end - count : end] for count, end in zip(counts, ends))
+        decoded = paths.map(draw).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+        readable = decoded.filter(lambda image, *_: tf.size(image) > 0)
+        return readable.map(self._of_one, num_parallel_calls=tf.data.AUTOTUNE)
 
     def _of_one(self, image, numbers, boxes=None):
         """The views of one image of any size, in a pipeline on the CPU."""
         ops = tensorflow_ops()
         if boxes is None:
-            boxes = self._boxes(numbers, ops.stack(ops.shape(image)[:2]))
+            boxes = self.maker.boxes(numbers, ops.stack(ops.shape(image)[:2]))
         crops = [
             file_crops.crop(
                 image, boxes[index], pipeline.crop.size, pipeline.crop.interpolation
             )
-            for index, pipeline in enumerate(self.pipelines)
+            for index, pipeline in enumerate(self.maker.pipelines)
         ]
-        return tuple(view[0] for view in self._of_crops(crops, numbers))
-
-    def _boxes_of_one(self, numbers, image_shape):
-        """Pure: top, left, height, width of every view's crop, int32 `(views, 4)`."""
-        ops = ops_for(image_shape)
-        boxes = [
-            pipeline.box(own, (image_shape[0], image_shape[1]))
-            for pipeline, own in zip(self.pipelines, numbers, strict=True)
-        ]
-        names = ("top", "left", "height", "width")
-        rows = [ops.stack([box[name][0] for name in names]) for box in boxes]
-        return ops.cast(ops.stack(rows), "int32")
-
-    def _views_of_images(self, images, numbers):
-        """Pure: images and uniform numbers -> views."""
-        pixels = to_pixels(images)
-        return tuple(
-            pipeline.view(pixels, own)
-            for pipeline, own in zip(self.pipelines, numbers, strict=True)
-        )
-
-    def _views_of_crops(self, crops, numbers):
-        """Pure: the crop of every view and uniform numbers -> views."""
-        return tuple(
-            pipeline.view_of_crop(pixels, own)
-            for pipeline, pixels, own in zip(
-                self.pipelines, crops, numbers, strict=True
-            )
-        )
+        return tuple(view[0] for view in self.maker.of_crops(crops, numbers))
 
     def compute_output_shape(self, input_shape):
         return tuple(
             (*input_shape[:-3], *pipeline.crop.size, input_shape[-1])
-            for pipeline in self.pipelines
+            for pipeline in self.maker.pipelines
         )
 
     def get_config(self):
@@ -203,19 +161,3 @@ class TwoViews(RandomLayer):
             "local_views": self.local_views,
             "local_size": self.local_size,
         }
-
-
-def plan(recipe: str, image_size, local_views: int, local_size):
-    """The size and the `ViewRecipe` of every view, the two global ones first."""
-    pair = RECIPES[recipe]
-    if not local_views:
-        return [(image_size, view) for view in pair]
-    if local_size is None:
-        sizes = (image_size,) * 2 if isinstance(image_size, int) else image_size
-        local_size = tuple(max(1, round(size * 3 / 7)) for size in sizes)
-    share = max(GLOBAL_SHARE, pair[0].scale[0])
-    large = [dataclasses.replace(view, scale=(share, 1.0)) for view in pair]
-    small = [dataclasses.replace(view, scale=LOCAL_SCALE) for view in pair]
-    return [(image_size, view) for view in large] + [
-        (local_size, small[index % 2]) for index in range(local_views)
-    ]

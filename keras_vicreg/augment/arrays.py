@@ -34,16 +34,6 @@ def tensorflow_ops():
     """The functions of `keras.ops` that the augmentations use, over TensorFlow."""
     import tensorflow as tf
 
-    def fori_loop(lower, upper, body, value):
-        def step(index, value):
-            return index + 1, body(index, value)
-
-        return tf.while_loop(lambda index, _: index < upper, step, (lower, value))[1]
-
-    def shape(x):
-        sizes = zip(x.shape, tf.unstack(tf.shape(x)), strict=True)
-        return tuple(dynamic if fixed is None else fixed for fixed, dynamic in sizes)
-
     return types.SimpleNamespace(
         abs=tf.abs,
         arange=lambda stop, dtype: tf.cast(tf.range(stop), dtype),
@@ -59,7 +49,7 @@ def tensorflow_ops():
         expand_dims=tf.expand_dims,
         flip=lambda x, axis: tf.reverse(x, [axis]),
         floor=tf.floor,
-        fori_loop=fori_loop,
+        fori_loop=_fori_loop,
         logical_and=tf.logical_and,
         matmul=tf.matmul,
         maximum=tf.maximum,
@@ -69,7 +59,7 @@ def tensorflow_ops():
         relu=tf.nn.relu,
         reshape=tf.reshape,
         round=tf.round,
-        shape=shape,
+        shape=_shape,
         sqrt=tf.sqrt,
         square=tf.square,
         stack=tf.stack,
@@ -78,3 +68,20 @@ def tensorflow_ops():
         transpose=tf.transpose,
         where=tf.where,
     )
+
+
+def _fori_loop(lower, upper, body, value):
+    import tensorflow as tf
+
+    def step(index, value):
+        return index + 1, body(index, value)
+
+    return tf.while_loop(lambda index, _: index < upper, step, (lower, value))[1]
+
+
+def _shape(x):
+    """Sizes as ints where they are fixed, as scalar tensors where they are not."""
+    import tensorflow as tf
+
+    sizes = zip(x.shape, tf.unstack(tf.shape(x)), strict=True)
+    return tuple(dynamic if fixed is None else fixed for fixed, dynamic in sizes)

@@ -60,7 +60,7 @@ class RandomGaussianBlur(Augmentation):
 
         def blur():
             rows = gaussian_matrix(sigma, height, reach)
-            square = pixels.shape[1] == pixels.shape[3]
+            square = isinstance(height, int) and height == width
             columns = rows if square else gaussian_matrix(sigma, width, reach)
             return along_axes(pixels, columns, rows, reach)
 

@@ -189,7 +189,9 @@ def blend(pixels, changes, parameters):
 
     def change(place, pixels):
         shade = grey(pixels)
-        constant = toward_mean[:, place] * ops.mean(shade, axis=(1, 2, 3))
+        constant = toward_mean[:, place] * ops.mean(
+            ops.mean(shade, axis=3), axis=(1, 2)
+        )
         toward = per_image(toward_grey[:, place]) * shade + per_image(constant)
         return ops.clip(per_image(factor[:, place]) * pixels + toward, 0.0, 255.0)
 
@@ -214,23 +216,25 @@ def turn_hue(pixels, turn):
     least = ops.minimum(red, ops.minimum(green, blue))
     chroma = value - least
     inverse = 1.0 / ops.where(chroma > 0.0, chroma, 1.0)
-    hue = ops.where(  # in sixths of a turn, from red by way of green and blue
+    hue = ops.where(  # in sixths of a turn: red is at 0, green at 2, blue at -2
         red >= value,
         (green - blue) * inverse,
         ops.where(
             green >= value,
             (blue - red) * inverse + 2.0,
-            (red - green) * inverse + 4.0,
+            (red - green) * inverse - 2.0,
         ),
     )
     hue = hue + 6.0 * turn
-    hue = hue - 6.0 * ops.floor(hue * (1.0 / 6.0))
-    turned = ops.stack(
+    hue = hue - 6.0 * ops.round(hue * (1.0 / 6.0))  # -3..3, where float32 is fine
+    from_green, from_blue = ops.abs(hue - 2.0), ops.abs(hue + 2.0)
+    share = ops.stack(
         [
-            least + chroma * ops.clip(ops.abs(hue - 3.0) - 1.0, 0.0, 1.0),
-            least + chroma * ops.clip(2.0 - ops.abs(hue - 2.0), 0.0, 1.0),
-            least + chroma * ops.clip(2.0 - ops.abs(hue - 4.0), 0.0, 1.0),
+            2.0 - ops.abs(hue),
+            ops.maximum(2.0 - from_green, from_green - 4.0),
+            ops.maximum(2.0 - from_blue, from_blue - 4.0),
         ],
         axis=2,
     )
+    turned = least[:, :, None] + chroma[:, :, None] * ops.clip(share, 0.0, 1.0)
     return ops.where(per_image(turn) == 0.0, pixels, turned)

@@ -5,7 +5,7 @@ import math
 import keras
 
 from keras_vicreg.augment.arrays import ops_for
-from keras_vicreg.augment.layer import Augmentation, check_range
+from keras_vicreg.augment.layer import Augmentation, check_range, checked_size
 from keras_vicreg.augment.resampling import FILTERS, along_axes, resampling_matrix
 
 TRIES = 10
@@ -61,12 +61,7 @@ class RandomResizedCrop(Augmentation):
         **kwargs,
     ):
         super().__init__(seed=seed, **kwargs)
-        self.size = (size, size) if isinstance(size, int) else tuple(size)
-        if len(self.size) != 2 or any(type(s) is not int or s < 1 for s in self.size):
-            raise ValueError(
-                "`size` must be a positive integer or a pair of them. "
-                f"Received: size={size!r}"
-            )
+        self.size = checked_size("size", size)
         check_range("scale", scale, 0, 1)
         check_range("ratio", ratio, 1e-3)
         if interpolation not in FILTERS:

@@ -95,6 +95,18 @@ def per_image(parameter):
     return ops_for(parameter).reshape(parameter, (-1, 1, 1, 1))
 
 
+def checked_size(name: str, size) -> tuple[int, int]:
+    """`(height, width)` of a positive int or a pair of them; raises otherwise."""
+    pair = (size, size) if type(size) is int else size
+    pair = tuple(pair) if isinstance(pair, (list, tuple)) else ()
+    if len(pair) != 2 or any(type(side) is not int or side < 1 for side in pair):
+        raise ValueError(
+            f"`{name}` must be a positive integer or a pair of them. "
+            f"Received: {name}={size!r}"
+        )
+    return pair
+
+
 def check_probability(probability):
     """Raises unless `probability` is a number in 0..1."""
     if not isinstance(probability, (int, float)) or not 0 <= probability <= 1:

@@ -2,6 +2,10 @@
 
 from keras_vicreg.augment.arrays import ops_for
 
+# Products are of pixels less this: numbers half as large have half the rounding error,
+# and what weights do not sum to 1 by falls on less.
+MIDDLE = 127.5
+
 # Width of the blocks in which a banded product skips the zeros of its matrix.
 BLOCK = 32
 
@@ -83,7 +87,7 @@ def along_axes(pixels, columns, rows, reach: int | None = None):
     ops = ops_for(pixels)
     _, height, channels, width = ops.shape(pixels)
     new_width, new_height = ops.shape(columns)[2], ops.shape(rows)[2]
-    wide = ops.reshape(pixels, (-1, height * channels, width))
+    wide = ops.reshape(pixels - MIDDLE, (-1, height * channels, width))
     wide = ops.concatenate(
         [
             ops.matmul(wide[:, :, band], columns[:, band, block])
@@ -91,7 +95,9 @@ def along_axes(pixels, columns, rows, reach: int | None = None):
         ],
         axis=2,
     )
-    tall = ops.reshape(ops.clip(wide, 0.0, 255.0), (-1, height, channels * new_width))
+    tall = ops.reshape(
+        ops.clip(wide, -MIDDLE, MIDDLE), (-1, height, channels * new_width)
+    )
     rows = ops.transpose(rows, (0, 2, 1))
     tall = ops.concatenate(
         [
@@ -101,7 +107,7 @@ def along_axes(pixels, columns, rows, reach: int | None = None):
         axis=1,
     )
     return ops.reshape(
-        ops.clip(tall, 0.0, 255.0), (-1, new_height, channels, new_width)
+        ops.clip(tall, -MIDDLE, MIDDLE) + MIDDLE, (-1, new_height, channels, new_width)
     )
 
 
