@@ -28,6 +28,8 @@ _CONTENTS = {
     "warmup_cosine": "optimizers",
     "recommended_learning_rate": "optimizers",
     "callbacks": None,
+    # devices
+    "distribution": "distribute",
     # data
     "load_images": "data",
     "class_names": "data",
@@ -35,6 +37,10 @@ _CONTENTS = {
     "embed": "evaluation",
     "knn": "evaluation",
     "linear_probe": "evaluation",
+    "fine_tune": "evaluation",
+    "quality": "evaluation",
+    "clustering": "evaluation",
+    "retrieval": "evaluation",
     # presets
     "from_preset": "presets",
     "save_to_preset": "presets",

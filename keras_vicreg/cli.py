@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from keras_vicreg import __version__
+from keras_vicreg import __version__, evaluate_commands
 from keras_vicreg.recipes import OPTIMIZERS, PRECISIONS, QUICKSTART, Recipe
 
 
@@ -90,7 +90,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for add in (
         _add_pretrain,
-        _add_evaluate,
+        evaluate_commands.add_evaluate,
+        evaluate_commands.add_finetune,
+        evaluate_commands.add_embed,
         _add_preview,
         _add_convert,
         _add_push,
@@ -117,7 +119,11 @@ def _add_pretrain(commands, shared) -> None:
     add("--data", help="sample, a folder, tfds:NAME or hf:NAME; default: sample")
     add("--data-dir", help="where tfds: and hf: data sets are prepared")
     add("--image-size", type=int, help="of the views, px; default: that of the images")
-    add("--encoder", help="network; default: resnet18")
+    add(
+        "--encoder",
+        help="resnet18 and others, applications:NAME, FILE.keras, or module:function "
+        "for a backbone of your own; default: resnet18",
+    )
     add("--stem", choices=("imagenet", "cifar"), help="default: cifar up to 64 px")
     add("--width", type=float, help="fraction of the standard width; default: 1")
     add("--from", dest="start_from", metavar="PRESET", help="go on from its weights")
@@ -133,22 +139,6 @@ def _add_pretrain(commands, shared) -> None:
     add("--precision", choices=PRECISIONS, help="default: float32")
     add("--seed", type=int, help="of weights, order and views; default: 0")
     add("--run-dir", help="default: runs/DATE-TIME")
-
-
-def _add_evaluate(commands, shared) -> None:
-    parser = commands.add_parser(
-        "evaluate",
-        parents=[shared],
-        help="measure an encoder on labelled images",
-        description="Measures an encoder and writes evaluation.json.",
-    )
-    parser.set_defaults(command=run_evaluate)
-    add = parser.add_argument
-    add("encoder", metavar="ENCODER", help="a preset handle or a run folder")
-    add("--data", default="sample", help="labelled, with a train and a test split")
-    add("--data-dir", help="where tfds: and hf: data sets are prepared")
-    add("--protocol", default="knn", help="knn, linear, or both: knn,linear")
-    add("--out", help="file for the results; default: evaluation.json in the folder")
 
 
 def _add_preview(commands, shared) -> None:
@@ -249,19 +239,6 @@ def run_pretrain(options) -> None:
     from keras_vicreg.pretraining import pretrain
 
     pretrain(recipe, run_dir)
-
-
-def run_evaluate(options) -> None:
-    """`keras-vicreg evaluate`."""
-    from keras_vicreg.measuring import evaluate
-
-    evaluate(
-        options.encoder,
-        options.data,
-        protocols=options.protocol.split(","),
-        data_dir=options.data_dir,
-        out=options.out,
-    )
 
 
 def run_preview(options) -> None:

@@ -1,22 +1,22 @@
 """The nearest-neighbour classifier as a callback, to watch a run learn."""
 
 import keras
-import numpy as np
 
 from keras_vicreg.evaluation import knn
+from keras_vicreg.evaluation.subsets import evenly
 
 
 class OnlineKNN(keras.callbacks.Callback):
     """Adds `knn_top1` to the logs of every epoch.
 
     Use labelled data of its own or a held-out part of train, never the test images:
-    what is watched is chosen by. It needs one pass of the encoder over both.
+    what is watched is chosen by. Neither weights nor random numbers of the run change.
 
     Args:
         train: pair `(images, labels)` of arrays.
         validation: the same.
-        images: int, at most how many of train to compare with, evenly spaced; bounds
-            the cost. Defaults to 2,000.
+        images: int, at most how many of each to take, evenly spaced; bounds the cost.
+            Defaults to 400.
         k: int, number of neighbours. Defaults to 20.
 
     Example:
@@ -30,13 +30,11 @@ class OnlineKNN(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, train, validation, *, images: int = 2000, k: int = 20):
+    def __init__(self, train, validation, *, images: int = 400, k: int = 20):
         super().__init__()
-        samples = len(train[1])
-        rows = np.linspace(0, samples - 1, min(images, samples)).astype(int)
-        self.train = tuple(np.asarray(part)[rows] for part in train)
-        self.validation = validation
-        self.k = min(k, len(rows))
+        self.train = evenly(train, images)
+        self.validation = evenly(validation, images)
+        self.k = min(k, len(self.train[1]))
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:

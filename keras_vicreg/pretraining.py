@@ -12,7 +12,9 @@ import numpy as np
 import keras_vicreg as kv
 from keras_vicreg.batches import Batches
 from keras_vicreg.curves import draw_curves
-from keras_vicreg.measuring import measure, table
+from keras_vicreg.encoder_files import save_encoder, source_of
+from keras_vicreg.encoders.named_backbones import load_backbone
+from keras_vicreg.evaluation.protocols import measure, table
 from keras_vicreg.recipes import Recipe
 from keras_vicreg.run_card import card_of
 from keras_vicreg.run_folder import HistoryFile, RunFolder
@@ -47,11 +49,11 @@ def pretrain(recipe: Recipe, run_dir, verbose: str | int = "auto") -> dict:
         recipe.data, image_size=recipe.image_size, data_dir=recipe.data_dir
     )
     recipe = recipe.resolved(image_size=min(images.shape[1:3]))
-    _claim(folder, recipe, len(images))
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.precision)
     batches = Batches(images, recipe.batch_size, seed=recipe.seed)
     model = build_model(recipe, steps_per_epoch=len(batches))
+    _claim(folder, recipe, len(images))
     report = _Report(recipe, folder)
     report.before(model.encoder)
     print(
@@ -64,7 +66,13 @@ def pretrain(recipe: Recipe, run_dir, verbose: str | int = "auto") -> dict:
     )
     _fit(model, batches, recipe, folder, report.online_knn(), verbose)
     results = report.after(model.encoder)
-    model.save_to_preset(folder.encoder, **card_of(recipe, results, folder))
+    kept = save_encoder(model, folder, **card_of(recipe, results, folder))
+    if kept == folder.encoder_file:
+        print(
+            f"{kept} holds the encoder in Keras's own format: its backbone is from "
+            "elsewhere, and no preset describes it.",
+            flush=True,
+        )
     return results
 
 
@@ -87,10 +95,12 @@ def build_encoder(recipe: Recipe):
     """The encoder of a resolved recipe, with random or a preset's weights."""
     if recipe.start_from is not None:
         return kv.from_preset(recipe.start_from)
-    options = {}
-    if recipe.encoder.startswith("resnet"):
-        options = {"stem": recipe.stem, "width": recipe.width}
     shape = (recipe.image_size, recipe.image_size, 3)
+    if recipe.names_backbone:
+        return load_backbone(recipe.encoder, shape)
+    options = {}
+    if recipe.names_resnet:
+        options = {"stem": recipe.stem, "width": recipe.width}
     return kv.encoder(recipe.encoder, shape, **options)
 
 
@@ -134,6 +144,7 @@ def _claim(folder: RunFolder, recipe: Recipe, images: int) -> None:
         "config.json",
         {
             "recipe": wanted,
+            **source_of(recipe.encoder),
             "images": images,
             "versions": {
                 "keras_vicreg": kv.__version__,

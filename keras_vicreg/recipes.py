@@ -21,7 +21,8 @@ class Recipe:
         data_dir: folder of prepared `tfds:` data sets.
         image_size: height and width of the views, in pixels. Defaults to the size of
             the images, where all are equal.
-        encoder: a name of `kv.ENCODERS`, or what names another backbone.
+        encoder: a name of `kv.ENCODERS`, or a backbone from elsewhere:
+            `"applications:NAME"`, `"FILE.keras"` or `"package.module:function"`.
         stem: `"imagenet"` or `"cifar"`, of a ResNet. Defaults to `"cifar"` up to
             64 px.
         width: fraction of the encoder's standard width.
@@ -74,11 +75,27 @@ class Recipe:
                     f"`{name}` must be an integer of at least {least}. "
                     f"Received: {name}={value!r}"
                 )
+        if not self.names_resnet and (self.stem, self.width) != (None, 1):
+            raise ValueError(
+                "`stem` and `width` must be left out unless `encoder` is a ResNet. "
+                f"Received: encoder={self.encoder!r}, stem={self.stem!r}, "
+                f"width={self.width!r}"
+            )
         if self.optimizer != "lars" and self.learning_rate is None:
             raise ValueError(
                 "`learning_rate` must be given with an optimizer other than LARS. "
                 f"Received: optimizer={self.optimizer!r}, learning_rate=None"
             )
+
+    @property
+    def names_backbone(self) -> bool:
+        """Whether `encoder` is a backbone from elsewhere."""
+        return ":" in self.encoder or self.encoder.endswith(".keras")
+
+    @property
+    def names_resnet(self) -> bool:
+        """Whether `encoder` has a stem and a width to choose."""
+        return self.encoder.startswith("resnet") and not self.names_backbone
 
     def _check_choice(self, name: str, choices) -> None:
         if getattr(self, name) not in choices:
@@ -97,7 +114,7 @@ class Recipe:
         warmup = min(10.0, self.epochs / 10)
         defaults = {
             "image_size": image_size,
-            "stem": "cifar" if small else "imagenet",
+            "stem": ("cifar" if small else "imagenet") if self.names_resnet else None,
             "expander": (2048,) * 3 if small else (8192,) * 3,
             "views": "vicreg_cifar" if small else "vicreg",
             "warmup_epochs": warmup,

@@ -3,7 +3,7 @@
 config.json     the recipe, the versions, the data: all that repeats the run
 history.csv     one row an epoch
 checkpoint/     the training state after the last epoch
-encoder/        the trained encoder, a preset
+encoder/        the trained encoder, a preset; a backbone from elsewhere: encoder.keras
 evaluation.json what it was worth, beside the untrained encoder and raw pixels
 curves.png      loss, terms, embedding std and kNN over the epochs
 """
@@ -34,6 +34,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self.checkpoint = self.path / "checkpoint"
         self.encoder = self.path / "encoder"
+        self.encoder_file = self.path / "encoder.keras"
         self.curves = self.path / "curves.png"
         self.history = self.path / "history.csv"
 

@@ -1,6 +1,5 @@
 """Any Keras backbone becomes an encoder that VICReg trains, saves and reloads."""
 
-import sys
 import warnings
 
 import keras
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_vicreg as kv
-from keras_vicreg.encoders import as_encoder, load_backbone
+from keras_vicreg.encoders import as_encoder
 
 SIDE = 32
 SHAPE = (SIDE, SIDE, 3)
@@ -111,9 +110,11 @@ def test_vicreg_trains_saves_and_reloads(build, tmp_path):
     backbone = build()
     model = kv.VICReg(backbone, kv.expander((32, 32)))
     x = images()
-    model.compile(keras.optimizers.SGD(1e-3), jit_compile=False)
+    # Tracing the larger graphs takes longer than running them once.
+    eagerly = backbone.count_params() > 2_000_000
+    model.compile("sgd", jit_compile=False, run_eagerly=eagerly)
     before = [to_numpy(v).copy() for v in backbone.trainable_variables]
-    history = model.fit((x, x[:, :, ::-1]), batch_size=4, epochs=1, verbose=0).history
+    history = model.fit((x, x[:, :, ::-1]), batch_size=8, epochs=1, verbose=0).history
     assert np.isfinite(history["loss"]).all()
     # The backbone itself was trained: it is nested, not copied.
     after = [to_numpy(v) for v in backbone.trainable_variables]
@@ -243,7 +244,7 @@ def test_slow_statistics_are_warned_about(momentum, warned):
     model = functional(lambda x: inner(x))  # found in a nested model too
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        as_encoder(model)
+        kv.VICReg(model)
     assert len([w for w in said if f"momentum {momentum}" in str(w.message)]) == warned
 
 
@@ -304,51 +305,3 @@ def test_text_backbones_are_refused():
     )
     with pytest.raises(ValueError, match="one input, images"):
         as_encoder(backbone)
-
-
-def test_backbones_by_name(tmp_path, monkeypatch):
-    loaded = load_backbone("applications:MobileNetV3Small", SHAPE)
-    assert loaded.input_shape == (None, *SHAPE)
-    assert loaded.output_shape == (None, 576)
-
-    maps = functional(lambda x: keras.layers.Conv2D(5, 3)(x))
-    maps.save(tmp_path / "mine.keras")
-    loaded = load_backbone(str(tmp_path / "mine.keras"))
-    expected = to_numpy(maps(images())).mean((1, 2))
-    np.testing.assert_allclose(to_numpy(loaded(images())), expected, 1e-4, 1e-3)
-
-    (tmp_path / "my_backbones.py").write_text(
-        "import keras\n"
-        "def fixed():\n"
-        "    image = keras.Input((8, 8, 3))\n"
-        "    return keras.Sequential([image, keras.layers.Flatten()])\n"
-        "def any_size(image_shape, depth=2):\n"
-        "    x = keras.Input(image_shape)\n"
-        "    return keras.Model(x, keras.layers.Conv2D(depth, 3)(x))\n"
-        "number = 3\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    path = list(sys.path)
-    assert load_backbone("my_backbones:fixed").output_shape == (None, 192)
-    loaded = load_backbone("my_backbones:any_size", [16, 16, 3])
-    assert loaded.input_shape == (None, 16, 16, 3)
-    assert sys.path == path
-
-
-@pytest.mark.parametrize(
-    ("spec", "message"),
-    [
-        ("resnet50", "applications:NAME, FILE.keras or package.module:function"),
-        (":f", "applications:NAME"),
-        ("applications:ResNet51", "must be one of .*ResNet50, "),
-        ("applications:resnet", "must be one of"),
-        ("none.keras", "The file must exist"),
-        ("no_such_package.module:f", "must be importable"),
-        ("os:no_such_function", "must hold a function 'no_such_function'"),
-        ("os:name", "must hold a function"),
-        ("os:getcwd", "must be a keras.Model"),
-    ],
-)
-def test_bad_names_are_refused(spec, message):
-    with pytest.raises(ValueError, match=message):
-        load_backbone(spec, SHAPE)

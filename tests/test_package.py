@@ -13,7 +13,13 @@ import pytest
 import keras_vicreg as kv
 
 PACKAGE = Path(kv.__file__).parent
-KNOWS_THE_BACKEND = {"train_step.py", "replicas.py", "distribute.py", "xla.py"}
+KNOWS_THE_BACKEND = {
+    "train_step.py",
+    "replicas.py",
+    "distribute.py",
+    "microbatch.py",
+    "xla.py",
+}
 
 
 def run(code, **environment):

@@ -226,8 +226,10 @@ def test_no_space_left_loses_no_earlier_result(photographs, finished, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
     done = subprocess.run(
-        [sys.executable, "-m", "keras_vicreg.cli", "pretrain"]
-        + ["--data", str(photographs), *SMALL, "--run-dir", str(run)],
+        [
+            *(sys.executable, "-m", "keras_vicreg.cli", "pretrain"),
+            *("--data", str(photographs), *SMALL, "--run-dir", str(run)),
+        ],
         preexec_fn=limit,
         capture_output=True,
         text=True,
@@ -263,7 +265,10 @@ def test_evaluate_a_preset_writes_where_it_is_told(
     out = tmp_path / "results.json"
     options = ["evaluate", str(finished / "encoder"), "--data", str(photographs)]
     assert cli.main([*options, "--out", str(out)]) == 0
-    assert list(json.loads(out.read_text())[f"trained, on {photographs}"]) == ["knn"]
+    assert list(json.loads(out.read_text())[f"trained, on {photographs}"]) == [
+        "knn",
+        "measured on",
+    ]
 
 
 def test_evaluate_refuses_an_unknown_protocol(finished, capsys):

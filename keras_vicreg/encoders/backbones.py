@@ -1,9 +1,5 @@
 """Any Keras model as an encoder: images in 0..255 -> representations."""
 
-import importlib
-import inspect
-import pathlib
-import sys
 import warnings
 
 import keras
@@ -41,9 +37,8 @@ def as_encoder(model):
     model = kv.VICReg(backbone)  # takes it through `as_encoder`
     ```
     """
-    image_shape = _check_input(model)
-    output = _check_output(model)
-    _warn_of_slow_statistics(model)
+    image_shape = check_input(model)
+    output = check_output(model)
     scale, words = find_scaling(model)
     if scale is None and isinstance(output, keras.KerasTensor) and output.ndim == 2:
         return model
@@ -65,7 +60,8 @@ def as_encoder(model):
     return keras.Model(images, x, name=f"{model.name}_encoder")
 
 
-def _check_input(model):
+def check_input(model):
+    """The shape of the images a model takes; raises if it takes anything else."""
     if not isinstance(model, keras.Model):
         raise ValueError(
             "`encoder` must be a keras.Model. A single layer becomes one with "
@@ -95,7 +91,8 @@ def _check_input(model):
     return inputs[0].shape[1:]
 
 
-def _check_output(model):
+def check_output(model):
+    """What a model gives, symbolically; raises unless it can be made vectors."""
     image = keras.KerasTensor(model.inputs[0].shape, model.inputs[0].dtype)
     output = model.compute_output_spec(image)
     tensors = keras.tree.flatten(output)
@@ -123,7 +120,8 @@ def _check_output(model):
     return output
 
 
-def _warn_of_slow_statistics(model):
+def warn_of_slow_statistics(model):
+    """Warns where a short training leaves the running statistics behind."""
     momenta = {
         layer.momentum
         for layer in model._flatten_layers(include_self=False)
@@ -137,68 +135,3 @@ def _warn_of_slow_statistics(model):
             "0.9). Set `layer.momentum = 0.9` before a short run.",
             stacklevel=3,
         )
-
-
-def load_backbone(spec, image_shape=(224, 224, 3)):
-    """An encoder from a description in words, as the command line takes it.
-
-    Args:
-        spec: One of `"applications:NAME"`, a constructor of keras.applications,
-            called without classifier and without weights; `"FILE.keras"`, a saved
-            model; `"package.module:function"`, a function that returns a model, of a
-            module on the path or in the working folder.
-        image_shape: `(height, width, channels)`; given to the constructor, and to
-            the function where it has a parameter `image_shape`.
-
-    Returns:
-        A `keras.Model`, see `as_encoder`.
-
-    Raises:
-        ValueError: If there is no such thing, or it is no image backbone.
-    """
-    if spec.endswith(".keras"):
-        if not pathlib.Path(spec).is_file():
-            raise ValueError(f"The file must exist. Received: {spec}")
-        return as_encoder(keras.saving.load_model(spec, compile=False))
-    module, _, name = spec.partition(":")
-    if not module or not name:
-        raise ValueError(
-            "A backbone must be named as applications:NAME, FILE.keras or "
-            f"package.module:function. Received: {spec!r}"
-        )
-    if module == "applications":
-        build = getattr(keras.applications, name, None)
-        if not inspect.isfunction(build):
-            known = inspect.getmembers(keras.applications, inspect.isfunction)
-            raise ValueError(
-                "The application must be one of "
-                f"{', '.join(name for name, _ in known)}. Received: {name!r}"
-            )
-        return as_encoder(
-            build(include_top=False, weights=None, input_shape=tuple(image_shape))
-        )
-    build = _import(module, name)
-    wants_shape = "image_shape" in inspect.signature(build).parameters
-    model = build(image_shape=tuple(image_shape)) if wants_shape else build()
-    return as_encoder(model)
-
-
-def _import(module, name):
-    """The function `name` of `module`, which may lie in the working folder."""
-    sys.path.insert(0, "")
-    try:
-        function = getattr(importlib.import_module(module), name, None)
-    except ModuleNotFoundError as error:
-        if not module.startswith(str(error.name)):
-            raise
-        raise ValueError(
-            f"The module must be importable. Received: {module!r} ({error})"
-        ) from error
-    finally:
-        sys.path.remove("")
-    if not callable(function):
-        raise ValueError(
-            f"The module {module!r} must hold a function {name!r} that returns a "
-            "keras.Model. Received: none of that name"
-        )
-    return function

@@ -64,15 +64,7 @@ def resnet(
     expansion = 4 if block == "bottleneck" else 1
 
     images, x = image_input(image_shape, mean, std)
-    if stem == "imagenet":
-        x = _conv_bn(x, filters, 7, 2, "conv1", "bn1")
-        x = layers.ReLU(name="relu")(x)
-        # Zeros for PyTorch's -inf: the same after a ReLU.
-        x = _pad(x, 1, "maxpool_pad")
-        x = layers.MaxPooling2D(3, 2, data_format="channels_last", name="maxpool")(x)
-    else:
-        x = _conv_bn(x, filters, 3, 1, "conv1", "bn1")
-        x = layers.ReLU(name="relu")(x)
+    x = _stem(x, filters, stem)
     for stage, depth in enumerate(depths):
         for i in range(depth):
             prefix = f"layer{stage + 1}_{i}"
@@ -104,6 +96,17 @@ def _stem_filters(width, widen):
             f"{MAX_WIDTH / widen:g}. Received: width={width!r}"
         )
     return int(64 * width) * widen
+
+
+def _stem(x, filters, stem):
+    kernel, stride = (7, 2) if stem == "imagenet" else (3, 1)
+    x = _conv_bn(x, filters, kernel, stride, "conv1", "bn1")
+    x = layers.ReLU(name="relu")(x)
+    if stem == "imagenet":
+        # Zeros for PyTorch's -inf: the same after a ReLU.
+        x = _pad(x, 1, "maxpool_pad")
+        x = layers.MaxPooling2D(3, 2, data_format="channels_last", name="maxpool")(x)
+    return x
 
 
 def _basic(x, filters, stride, prefix):

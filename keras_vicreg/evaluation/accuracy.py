@@ -4,11 +4,13 @@ import dataclasses
 
 import numpy as np
 
+from keras_vicreg.evaluation.result import Result
+
 RESAMPLES = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Accuracy:
+class Accuracy(Result):
     """The result of an evaluation with labels; accuracies are fractions in 0..1.
 
     Attributes:
@@ -18,6 +20,9 @@ class Accuracy:
         top5: share whose class is among the five that are most likely.
         predictions: predicted label of each test image, array `(n,)`; of the first
             seed where there are several.
+        correct: array `(n,)`, 1 where the prediction is right, 0 where it is wrong; the
+            mean over several seeds. `a.correct - b.correct` compares two results on
+            the same images, and `bootstrap_interval` of it says how sure that is.
         settings: everything that the protocol was run with, sizes included.
     """
 
@@ -25,12 +30,8 @@ class Accuracy:
     top1_interval: tuple[float, float]
     top5: float
     predictions: np.ndarray = dataclasses.field(repr=False, compare=False)
+    correct: np.ndarray = dataclasses.field(repr=False, compare=False)
     settings: dict
-
-    def as_dict(self) -> dict:
-        """All of it but the predictions, ready for JSON."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {k: v for k, v in fields.items() if not isinstance(v, np.ndarray)}
 
     def __str__(self) -> str:
         low, high = self.top1_interval
@@ -38,14 +39,14 @@ class Accuracy:
 
 
 def bootstrap_interval(correct, confidence: float = 0.95) -> tuple[float, float]:
-    """Bootstraps the mean of one number in 0..1 for each test image.
+    """Bootstraps the mean of one number for each test image.
 
     A resample of images is a resample of the few values they have, so all of them are
     drawn at once from a multinomial distribution, whatever the number of images.
 
     Args:
         correct: array `(n,)`: 1 where the prediction is right, 0 where it is wrong, a
-            mean of those over several seeds.
+            mean of those over several seeds, or the difference of two such arrays.
         confidence: float in 0..1. Defaults to 0.95.
 
     Returns:
@@ -77,3 +78,19 @@ def score(scores: np.ndarray, classes: np.ndarray, labels: np.ndarray):
     possible = np.isfinite(np.take_along_axis(scores, order, axis=1))
     hits = (likeliest == labels[:, None]) & possible
     return likeliest[:, 0], hits[:, 0], hits.any(axis=1)
+
+
+def accuracy_fields(*outcomes) -> dict:
+    """The fields of an `Accuracy` but `settings`.
+
+    Args:
+        *outcomes: what `score` gave, for one seed or for several.
+    """
+    right = np.mean([outcome[1] for outcome in outcomes], axis=0)
+    return {
+        "top1": float(right.mean()),
+        "top1_interval": bootstrap_interval(right),
+        "top5": float(np.mean([outcome[2] for outcome in outcomes])),
+        "predictions": outcomes[0][0],
+        "correct": right,
+    }

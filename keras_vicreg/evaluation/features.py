@@ -99,6 +99,21 @@ def check_labels(labels, count: int, name: str) -> np.ndarray:
     return labels.reshape(-1).astype("int64")
 
 
+def number_classes(labels) -> tuple[np.ndarray, np.ndarray]:
+    """The labels in use, ascending, and each image's place among them.
+
+    Raises:
+        ValueError: if there are fewer than two.
+    """
+    classes, numbers = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            "A classifier needs at least two classes. "
+            f"Received: `train` with the labels {classes.tolist()}"
+        )
+    return classes, numbers
+
+
 def find_encoder(model):
     """The encoder of a joint-embedding model, or the model itself, as an encoder."""
     from keras_vicreg.encoders.backbones import as_encoder

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_vicreg.evaluation.accuracy import Accuracy, bootstrap_interval, score
+from keras_vicreg.evaluation.accuracy import Accuracy, accuracy_fields, score
 from keras_vicreg.evaluation.features import embed_labelled
 from keras_vicreg.evaluation.neighbours import nearest
 
@@ -86,12 +86,8 @@ def knn(
     for each in ks:
         ballots = _count(votes[:, :each], similarities[:, :each], temperature, classes)
         results[each] = score(ballots, classes, labels)
-    predictions, right, right_in_five = results[ks[0]]
     return KNN(
-        top1=float(right.mean()),
-        top1_interval=bootstrap_interval(right),
-        top5=float(right_in_five.mean()),
-        predictions=predictions,
+        **accuracy_fields(results[ks[0]]),
         top1_by_k={each: float(result[1].mean()) for each, result in results.items()},
         settings={
             "protocol": "knn",

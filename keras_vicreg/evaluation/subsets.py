@@ -1,4 +1,4 @@
-"""Stratified, seeded subsets of labelled images."""
+"""Subsets of images: stratified and seeded, or evenly spaced."""
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def stratified_subset(labels, fraction: float, seed: int = 0) -> np.ndarray:
     Example:
 
     >>> stratified_subset([0, 0, 0, 0, 1, 1], 0.5)
-    array([0, 3, 5])
+    array([0, 2, 5])
     """
     if not 0 < fraction <= 1:
         raise ValueError(
@@ -39,3 +39,25 @@ def stratified_subset(labels, fraction: float, seed: int = 0) -> np.ndarray:
         count = max(1, round(fraction * len(members)))
         chosen.append(rng.permutation(members)[:count])
     return np.sort(np.concatenate(chosen))
+
+
+def evenly(arrays, count: int) -> tuple:
+    """At most `count` evenly spaced rows of arrays of equal length.
+
+    Args:
+        arrays: tuple of arrays `(n, ...)`, such as images and labels.
+        count: int, at least 1.
+
+    Returns:
+        A tuple of arrays, their first and their last row among them.
+
+    Raises:
+        ValueError: if `count` is out of its range.
+    """
+    if type(count) is not int or count < 1:
+        raise ValueError(
+            f"The number of images must be a positive integer. Received: {count!r}"
+        )
+    size = len(arrays[0])
+    rows = np.linspace(0, size - 1, min(count, size)).round().astype(int)
+    return tuple(np.asarray(array)[rows] for array in arrays)

@@ -1,0 +1,194 @@
+"""A VICReg training step beside the same in PyTorch, on the same processor cores.
+
+    python training/benchmarks/step.py [--rounds 5] [--threads 2] [CONTENDER ...]
+
+Two networks: ResNet-18 with the CIFAR stem on pairs of 32 px, ResNet-50 on pairs of
+96 px; an expander 2048-2048-2048, the loss in float32, SGD with momentum. The peer is
+the authors' network and loss written in PyTorch, plain and with channels last. Views
+are given, so the step alone is timed. Each contender is a process of its own that waits
+while the others run; they take turns, and the fastest round of each counts, since what
+else the machine does can only slow a round down. The views of a CPU second, of all
+threads together, are what is least disturbed by that. A view is an image through the
+encoder: two a pair.
+"""
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+TASKS = {  # name, side, pairs in a batch
+    "ResNet-18, 32 px": ("resnet18", 32, 32),
+    "ResNet-50, 96 px": ("resnet50", 96, 16),
+}
+WIDTHS = (2048, 2048, 2048)
+STEPS = 2  # in a round
+# contender -> Keras's backend, or None, and an option
+CONTENDERS = {
+    "PyTorch": (None, ""),
+    "PyTorch, channels last": (None, "channels last"),
+    "Keras, TensorFlow": ("tensorflow", ""),
+    "Keras, TensorFlow, unfused": ("tensorflow", "unfused"),
+    "Keras, TensorFlow, XLA": ("tensorflow", "xla"),
+    "Keras, JAX": ("jax", "xla"),
+    "Keras, torch": ("torch", ""),
+}
+BASE = "PyTorch"
+
+
+def views(side, pairs):
+    import numpy as np
+
+    shape = (2, STEPS * pairs, side, side, 3)
+    return np.random.default_rng(0).integers(0, 256, shape).astype("float32")
+
+
+def keras_steps(option, threads, name, side, pairs):
+    """A function that makes `STEPS` training steps."""
+    import keras
+
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    elif keras.config.backend() == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
+    import keras_vicreg as kv
+    from keras_vicreg import train_step
+
+    if option == "unfused":
+        train_step.fused_batch_norm = contextlib.nullcontext
+    stem = "cifar" if side <= 64 else "imagenet"
+    encoder = kv.encoder(name, (side, side, 3), stem=stem)
+    model = kv.VICReg(encoder, kv.expander(WIDTHS))
+    model.compile(keras.optimizers.SGD(1e-4, 0.9), jit_compile=option == "xla")
+    a, b = views(side, pairs)
+    return lambda: model.fit((a, b), batch_size=pairs, verbose=0)
+
+
+def torch_steps(channels_last, threads, name, side, pairs):
+    """The same, in PyTorch alone."""
+    import torch
+    from torch import nn
+
+    sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+    from torch_resnet import TorchResNet
+
+    torch.set_num_threads(threads)
+    encoder = TorchResNet(name, stem="cifar" if side <= 64 else "imagenet")
+    layers, features = [], encoder.features
+    for width in WIDTHS[:-1]:
+        layers += [nn.Linear(features, width), nn.BatchNorm1d(width), nn.ReLU()]
+        features = width
+    expander = nn.Sequential(*layers, nn.Linear(features, WIDTHS[-1], bias=False))
+    model = nn.Sequential(encoder, expander).train()
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-4, 0.9)
+    batches = torch.from_numpy(views(side, pairs)).split(pairs, dim=1)
+
+    def run():
+        for a, b in batches:
+            optimizer.zero_grad()
+            torch_loss(model(a), model(b)).backward()
+            optimizer.step()
+
+    return run
+
+
+def torch_loss(a, b):
+    """25 invariance + 25 variance + covariance, with the authors' constants."""
+    import torch
+
+    loss = 25 * torch.nn.functional.mse_loss(a, b)
+    for z in (a, b):
+        z = z - z.mean(0)
+        std = torch.sqrt(z.var(0) + 1e-4)
+        covariance = z.T @ z / (len(z) - 1)
+        off_diagonal = covariance.square().sum() - covariance.diagonal().square().sum()
+        loss = loss + 12.5 * torch.relu(1 - std).mean() + off_diagonal / len(z.T)
+    return loss
+
+
+def work(contender, task, threads) -> None:
+    """One contender: a round for each line on stdin; seconds, and those of the CPU."""
+    backend, option = CONTENDERS[contender]
+    name, side, pairs = TASKS[task]
+    steps = keras_steps if backend else torch_steps
+    run = steps(option, threads, name, side, pairs)
+    run()  # traces and compiles
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        begin, used = time.perf_counter(), time.process_time()
+        run()
+        seconds, used = time.perf_counter() - begin, time.process_time() - used
+        print(seconds, used, flush=True)
+
+
+def start(contender, task, threads):
+    """The process of a contender, once it is ready."""
+    options = ["--worker", task, "--threads", str(threads)]
+    process = subprocess.Popen(
+        [sys.executable, __file__, *options, contender],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "KERAS_BACKEND": CONTENDERS[contender][0] or "",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        },
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    if process.stdout.readline() != "ready\n":
+        raise RuntimeError(f"{contender} did not start")
+    return process
+
+
+def compare(task, contenders, rounds, threads) -> None:
+    """Prints the table of one task."""
+    pairs = TASKS[task][2]
+    workers = {name: start(name, task, threads) for name in contenders}
+    best = {name: (float("inf"), float("inf")) for name in workers}
+    for _ in range(rounds):
+        for name, process in workers.items():
+            process.stdin.write("\n")
+            process.stdin.flush()
+            row = map(float, process.stdout.readline().split())
+            best[name] = tuple(map(min, best[name], row))
+    for process in workers.values():
+        process.stdin.close()
+        process.wait()
+    views_in_round = 2 * pairs * STEPS
+    print(f"{task}, {pairs} pairs, {threads} threads, best of {rounds} rounds")
+    print(f"  {'':28}{'views/s':>8}{'ratio':>7}{'a CPU second':>15}{'ratio':>7}")
+    for name, row in best.items():
+        line = f"  {name:28}"
+        for seconds, base, width in zip(row, best.get(BASE, row), (8, 15)):
+            line += f"{views_in_round / seconds:{width}.1f}{base / seconds:7.2f}"
+        print(line, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("contenders", nargs="*", metavar="CONTENDER")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--worker", metavar="TASK", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        work(options.contenders[0], options.worker, options.threads)
+        return
+    for task in TASKS:
+        names = options.contenders or list(CONTENDERS)
+        compare(task, names, options.rounds, options.threads)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""How the encoder of a run is kept: as a preset, or else as Keras itself keeps it.
+
+A preset names a network that this package knows, so that nobody who loads it need
+trust it. An encoder around a backbone from elsewhere is known to Keras alone: it is
+one file of Keras's own format, for those who trust its origin, and cannot be
+published as a preset.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import keras
+
+import keras_vicreg as kv
+from keras_vicreg.encoders import as_encoder, describe_encoder
+from keras_vicreg.encoders.named_backbones import find_source, read_model
+from keras_vicreg.run_folder import RunFolder
+
+
+def is_described(encoder) -> bool:
+    """Whether a preset can hold this encoder."""
+    try:
+        describe_encoder(encoder)
+    except ValueError:
+        return False
+    return True
+
+
+def save_encoder(model, folder: RunFolder, **card) -> Path:
+    """Writes the encoder of a pretraining model into its run folder.
+
+    Args:
+        model: such as `kv.VICReg`.
+        folder: of the run.
+        **card: what the model card of a preset says, see `kv.save_to_preset`.
+
+    Returns:
+        Where to: `encoder`, a preset with encoder and expander, or `encoder.keras`.
+    """
+    if is_described(model.encoder):
+        model.save_to_preset(folder.encoder, **card)
+        return folder.encoder
+    temporary = folder.path / ".part.keras"
+    try:
+        model.encoder.save(temporary)
+        os.replace(temporary, folder.encoder_file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return folder.encoder_file
+
+
+def load_encoder(handle: str) -> keras.Model:
+    """The encoder of a preset, of a run folder or of a `.keras` file.
+
+    Args:
+        handle: as `kv.from_preset` takes it, or the path of a run folder or of a file.
+
+    Raises:
+        ValueError: if the file holds no encoder.
+        kv.PresetError: if there is no such preset.
+    """
+    path = Path(handle)
+    is_file = path.suffix == ".keras"
+    file = path if is_file else path / "encoder.keras"
+    if is_file or file.is_file():
+        return as_encoder(read_model(file))
+    return kv.from_preset(handle)
+
+
+def source_of(spec: str) -> dict:
+    """For config.json: the file a backbone came from, and its hash."""
+    file = find_source(spec)
+    if file is None:
+        return {}
+    with open(file, "rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    return {"encoder_source": {"file": str(file.resolve()), "sha256": digest}}

@@ -1,0 +1,273 @@
+"""`keras-vicreg evaluate | finetune | embed`: their options, and what they do.
+
+Nothing is imported before a command runs, so that `--help` answers at once.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import keras_vicreg as kv
+
+
+def add_evaluate(commands, shared) -> None:
+    """Adds `keras-vicreg evaluate` to the subparsers."""
+    parser = commands.add_parser(
+        "evaluate",
+        parents=[shared],
+        help="measure an encoder, with labels and without",
+        description="Measures an encoder on images that it was not trained on, prints "
+        "a table and writes evaluation.json. Images without labels give quality.",
+    )
+    parser.set_defaults(command=evaluate)
+    _add_shared(parser, "labelled, with a train and a test split; or any images")
+    parser.add_argument(
+        "--protocol",
+        help="of knn, linear, linear_sgd, clustering, retrieval, quality, several with "
+        "commas between; default: knn, without labels quality",
+    )
+    parser.add_argument(
+        "--out", help="file for the results; default: evaluation.json in the folder"
+    )
+
+
+def add_finetune(commands, shared) -> None:
+    """Adds `keras-vicreg finetune` to the subparsers."""
+    parser = commands.add_parser(
+        "finetune",
+        parents=[shared],
+        help="train an encoder on few labels, or on all",
+        description="Trains an encoder with a linear head on a share of the labels, "
+        "tests it on the test split and writes finetune.json.",
+    )
+    parser.set_defaults(command=finetune)
+    _add_shared(parser, "labelled, with a train and a test split")
+    add = parser.add_argument
+    add("--labels", type=float, default=1.0, help="share of each class; default: 1")
+    add("--epochs", type=int, help="default: 20, or as many as make 500 steps")
+    add("--batch-size", type=int, help="default: 256, or a tenth of the images")
+    add("--encoder-rate", type=float, help="learning rate; default: the authors'")
+    add("--head-rate", type=float, help="learning rate; default: the authors'")
+    add("--seeds", type=int, default=1, help="runs, each on other images; default: 1")
+    add(
+        "--from-scratch",
+        action="store_true",
+        help="train the same network from random weights too, and compare",
+    )
+    add("--out", help="file for the results; default: finetune.json in the folder")
+
+
+def add_embed(commands, shared) -> None:
+    """Adds `keras-vicreg embed` to the subparsers."""
+    parser = commands.add_parser(
+        "embed",
+        parents=[shared],
+        help="representations of images as a NumPy file",
+        description="Writes the representations of images, (n, features) float32, as "
+        "`representations` of an .npz file, with `labels` and `class_names` where the "
+        "images have them.",
+    )
+    parser.set_defaults(command=embed)
+    _add_shared(parser, "sample, a folder, tfds:NAME or hf:NAME")
+    parser.add_argument("--split", default="all", help="default: all")
+    parser.add_argument("--out", metavar="FILE.npz", required=True)
+
+
+def _add_shared(parser, data_help: str) -> None:
+    add = parser.add_argument
+    add("encoder", metavar="ENCODER", help="a preset, a run folder or FILE.keras")
+    add("--data", default="sample", help=f"{data_help}; default: sample")
+    add("--data-dir", help="where tfds: and hf: data sets are prepared")
+
+
+def evaluate(options) -> dict:
+    """Measures a preset or the encoder of a run, prints a table, writes a file.
+
+    What the file holds of other data and protocols is kept.
+
+    Args:
+        options: what `add_evaluate` reads.
+
+    Returns:
+        What was found for these data, by protocol.
+
+    Raises:
+        ValueError: if encoder, data or protocols are unusable.
+    """
+    from keras_vicreg.evaluation import protocols as known
+    from keras_vicreg.evaluation.provenance import provenance
+
+    labelled = kv.class_names(options.data, data_dir=options.data_dir) is not None
+    default = "knn" if labelled else "quality"
+    protocols = (options.protocol or default).split(",")
+    known.check_protocols(protocols)
+    if not labelled:
+        protocols = _without_labels(options.data, protocols, known.LABELLED)
+    encoder, folder = _open(options.encoder)
+    splits = {
+        split: _load(encoder, options, split, labels=labelled)
+        for split in (("train", "test") if labelled else ("all",))
+    }
+    test = splits["test" if labelled else "all"]
+    found = known.measure(encoder, splits.get("train"), test, protocols)
+    name, file = f"trained, on {options.data}", _file(options, folder, "evaluation")
+    stored = json.loads(file.read_text()) if file.exists() else {}
+    stored[name] = {**stored.get(name, {}), **found}
+    rows = {key: row for key, row in stored[name].items() if key in known.PROTOCOLS}
+    stored[name]["measured on"] = provenance(encoder, **splits)
+    _write(file, stored)
+    count = len(test[1] if labelled else test)
+    kind = "test images" if labelled else "images without labels"
+    print(f"On the {count:,} {kind} of {options.data}, with 95 % intervals:")
+    print(known.table({name: rows}))
+    return stored[name]
+
+
+def finetune(options) -> dict:
+    """Fine-tunes an encoder on a share of the labels, prints and writes the result.
+
+    From scratch, encoder and head have one learning rate, that of the head: a random
+    encoder has as far to go.
+
+    Args:
+        options: what `add_finetune` reads.
+
+    Returns:
+        What was found: `"pretrained"`, and with `--from-scratch` also `"from
+        scratch"` and `"difference"`.
+
+    Raises:
+        ValueError: if encoder, data or an option are unusable.
+    """
+    from keras_vicreg.evaluation import fine_tune
+    from keras_vicreg.evaluation.protocols import table
+    from keras_vicreg.evaluation.provenance import provenance
+
+    encoder, folder = _open(options.encoder)
+    splits = {split: _load(encoder, options, split) for split in ("train", "test")}
+    given = {
+        "label_fraction": options.labels,
+        "epochs": options.epochs,
+        "batch_size": options.batch_size,
+        "head_rate": options.head_rate,
+        "seeds": tuple(range(options.seeds)),
+        "verbose": "auto",
+    }
+    rate = options.encoder_rate
+    rows = {"pretrained": fine_tune(encoder, **splits, encoder_rate=rate, **given)}
+    if options.from_scratch:
+        rate = rows["pretrained"].settings["head_rate"]
+        network = _reinitialised(encoder)
+        rows["from scratch"] = fine_tune(network, **splits, encoder_rate=rate, **given)
+    found = {name: row.as_dict() for name, row in rows.items()}
+    settings = found["pretrained"]["settings"]
+    print(
+        f"Top-1 accuracy on the {len(splits['test'][1]):,} test images of "
+        f"{options.data}, after {settings['epochs']} epochs on "
+        f"{settings['train_images']:,} labels, seeds: {options.seeds}"
+    )
+    print(table({name: {"fine-tuned": row} for name, row in found.items()}))
+    if options.from_scratch:
+        found["difference"] = _difference(*rows.values())
+    found["measured on"] = provenance(encoder, **splits)
+    file = _file(options, folder, "finetune")
+    stored = json.loads(file.read_text()) if file.exists() else {}
+    stored[f"{options.labels:g} of the labels of {options.data}"] = found
+    _write(file, stored)
+    return found
+
+
+def embed(options) -> None:
+    """Writes the representations of images to an .npz file.
+
+    Args:
+        options: what `add_embed` reads.
+
+    Raises:
+        ValueError: if encoder or data are unusable.
+    """
+    import numpy as np
+
+    names = kv.class_names(options.data, options.split, data_dir=options.data_dir)
+    encoder, _ = _open(options.encoder)
+    data = _load(encoder, options, options.split, labels=names is not None)
+    images, labels = (data, None) if names is None else data
+    arrays = {"representations": kv.embed(encoder, images)}
+    if names is not None:
+        arrays |= {"labels": labels, "class_names": np.array(names)}
+    temporary = f"{options.out}.part"
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+        os.replace(temporary, options.out)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+    print(f"Written: {options.out}: {shapes}")
+
+
+def _open(handle: str):
+    """The encoder of a preset, run or file, and the run's folder or the current one."""
+    from keras_vicreg.encoder_files import load_encoder
+
+    run = Path(handle)
+    in_run = any((run / kept).exists() for kept in ("encoder", "encoder.keras"))
+    return load_encoder(handle), run if in_run else Path()
+
+
+def _load(encoder, options, split: str, labels: bool = True):
+    """Images of the size that an encoder takes, with their labels."""
+    size = encoder.input_shape[1:3]
+    return kv.load_images(
+        options.data,
+        image_size=None if None in size else size,
+        split=split,
+        labels=labels,
+        data_dir=options.data_dir,
+    )
+
+
+def _without_labels(data: str, protocols, labelled) -> list:
+    """The protocols that can do without labels; says what needs them."""
+    lost = [name for name in protocols if name in labelled]
+    needs = (
+        f"{', '.join(lost or labelled)} need labels, which {data} has not: sub-folders "
+        "named for the classes, under train/ and test/"
+    )
+    left = [name for name in protocols if name not in labelled]
+    if not left:
+        raise ValueError(f"{needs}. Without them there is --protocol quality.")
+    print(f"Without labels: {', '.join(left)}; {needs}.")
+    return left
+
+
+def _reinitialised(encoder):
+    """The same network with random weights."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    return keras.models.clone_model(encoder)
+
+
+def _difference(pretrained, from_scratch) -> dict:
+    """How much better the pretrained one is, image by image of the test split."""
+    from keras_vicreg.evaluation.accuracy import bootstrap_interval
+
+    gain = pretrained.correct - from_scratch.correct
+    low, high = bootstrap_interval(gain)
+    print(
+        f"Pretrained is better by {100 * gain.mean():+.1f} points "
+        f"({100 * low:+.1f} to {100 * high:+.1f})"
+    )
+    return {"top1": float(gain.mean()), "top1_interval": (low, high)}
+
+
+def _file(options, folder: Path, name: str) -> Path:
+    return Path(options.out) if options.out else folder / f"{name}.json"
+
+
+def _write(file: Path, content: dict) -> None:
+    from keras_vicreg.run_folder import write_text
+
+    write_text(file, json.dumps(content, indent=2) + "\n")
+    print(f"Written: {file}")
