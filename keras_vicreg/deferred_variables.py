@@ -3,6 +3,7 @@
 import contextlib
 
 import keras
+import numpy as np
 from keras.src.backend.common import global_state
 
 PENDING = "uninitialized_variables"
@@ -32,3 +33,18 @@ def deferred_variables(keep: bool = True):
         finally:
             made = global_state.get_global_attribute(PENDING) if keep else []
             global_state.set_global_attribute(PENDING, waiting + made)
+
+
+def start_with(variable, value) -> None:
+    """Gives a variable that waits for memory its first value.
+
+    Random initial values of a network take longer than reading its weights.
+
+    Args:
+        variable: a Keras variable, made inside of `deferred_variables`.
+        value: array of its shape.
+    """
+    # A copy: PyTorch would train in the memory of the file's bytes.
+    variable._initializer = lambda shape, dtype=None: keras.ops.convert_to_tensor(
+        np.array(value), dtype=dtype
+    )

@@ -94,11 +94,14 @@ def train_classifier(
         lambda epoch: cosine_by_epoch(head_rate, epoch, epochs)
     )
     batches = LabelledBatches(images, numbers, batch_size, seed)
+    order = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, _: batches.start(epoch)
+    )
     learner.fit(
         batches,
         epochs=epochs,
         shuffle=False,  # the batches are; Keras would change their order once more
-        callbacks=[schedule],
+        callbacks=[schedule, order],
         verbose=verbose,
     )
 
@@ -119,8 +122,7 @@ class LabelledBatches(keras.utils.PyDataset):
         super().__init__()
         self.images, self.numbers = images, numbers
         self.batch_size, self.seed = batch_size, seed
-        self.order = np.arange(len(numbers))
-        self.epoch = 0
+        self.start(0)
 
     def __len__(self) -> int:
         return -(-len(self.numbers) // self.batch_size)
@@ -129,8 +131,11 @@ class LabelledBatches(keras.utils.PyDataset):
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         return self.images[rows], self.numbers[rows]
 
-    def on_epoch_begin(self) -> None:
-        # Not `on_epoch_end`: `fit` calls that before the first epoch as well.
-        rng = np.random.default_rng((self.seed, self.epoch))
+    def start(self, epoch: int) -> None:
+        """Takes the order of an epoch.
+
+        How often `fit` calls a data set's own `on_epoch_begin` and `on_epoch_end`
+        before the first epoch differs between backends.
+        """
+        rng = np.random.default_rng((self.seed, epoch))
         self.order = rng.permutation(len(self.numbers))
-        self.epoch += 1

@@ -10,7 +10,7 @@ import math
 import keras
 
 from keras_vicreg import encoders
-from keras_vicreg.deferred_variables import deferred_variables
+from keras_vicreg.deferred_variables import deferred_variables, start_with
 from keras_vicreg.presets import head_layout, tensor_file
 from keras_vicreg.presets.errors import InvalidPresetError, PresetNotFoundError
 from keras_vicreg.presets.manifest import Manifest
@@ -55,8 +55,8 @@ def build(manifest: Manifest, read, model_class=None, options: dict | None = Non
                 encoder.output_shape[-1],
             )
             values += _weights(manifest, read, expander, manifest.expander)
-    for variable, value in values:
-        variable.assign(value)
+        for variable, value in values:
+            start_with(variable, value)
     if model_class is None:
         return encoder
     return model_class(encoder, expander, **(options or {}))
