@@ -67,11 +67,11 @@ def main(epochs: int = 5):
         ],
         verbose=2,
     )
-    epoch = np.median(clock.seconds[1:])
-    print(f"epoch without callbacks: {epoch:.2f} s, median of {epochs - 1}")
+    epoch = np.array(clock.seconds[1:])
+    print(f"training alone: {np.median(epoch):.2f} s an epoch, median of {len(epoch)}")
     for name, each in seconds.items():
-        median = np.median(each[1:])
-        print(f"{name:18}{median:6.3f} s = {median / epoch:.1%} of the epoch")
+        share = np.median(each[1:] / epoch)
+        print(f"{name:18}{np.median(each[1:]):6.3f} s = {share:.1%} of its epoch")
 
 
 if __name__ == "__main__":
