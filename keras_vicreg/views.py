@@ -132,7 +132,12 @@ class TwoViews(RandomLayer):
 
         decoded = paths.map(draw).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
         readable = decoded.filter(lambda image, *_: tf.size(image) > 0)
-        return readable.map(self._of_one, num_parallel_calls=tf.data.AUTOTUNE)
+        made = readable.map(self._of_one, num_parallel_calls=tf.data.AUTOTUNE)
+        # One call a core. Tuning finds no better number, and its thread can keep an
+        # iterator that has ended waiting for seconds.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return made.with_options(options)
 
     def _of_one(self, image, numbers, boxes=None):
         """The views of one image of any size, in a pipeline on the CPU."""

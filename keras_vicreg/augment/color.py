@@ -109,9 +109,11 @@ class ColorJitter(Augmentation):
         # before it and three for what comes behind, it fits into every order.
         before = ops.logical_and(apply[:, None], place < hue_place)
         behind = ops.logical_and(apply[:, None], place >= hue_place)
-        pixels = blend(pixels, ops.where(before, order[:, :3], NOTHING), parameters)
+        changes = ops.where(before, order[:, :3], NOTHING)
+        pixels = blend(pixels, changes, parameters, 0, ops.max(hue_place))
         pixels = turn_hue(pixels, ops.where(apply, parameters["hue"], 0.0))
-        return blend(pixels, ops.where(behind, order[:, 1:], NOTHING), parameters)
+        changes = ops.where(behind, order[:, 1:], NOTHING)
+        return blend(pixels, changes, parameters, ops.min(hue_place), 3)
 
     def get_config(self):
         return {
@@ -165,7 +167,7 @@ def grey(pixels):
     return GREY[0] * red + GREY[1] * green + GREY[2] * blue
 
 
-def blend(pixels, changes, parameters):
+def blend(pixels, changes, parameters, first, end):
     """Changes of brightness, contrast and saturation, one after the other.
 
     Each is `factor * pixels + (1 - factor) * toward`, where `toward` is black, the
@@ -176,6 +178,8 @@ def blend(pixels, changes, parameters):
         changes: int32 tensor `(batch, places)`, which change comes at which place;
             any other number than those three is none.
         parameters: the factors, by name.
+        first: int or scalar tensor, the first place with a change in any image.
+        end: int or scalar tensor, the place after the last one.
 
     Returns:
         float32 tensor like `pixels`, 0..255.
@@ -196,7 +200,7 @@ def blend(pixels, changes, parameters):
         return ops.clip(per_image(factor[:, place]) * pixels + toward, 0.0, 255.0)
 
     # Unrolled, XLA would fuse the changes and compute each anew for the next one.
-    return ops.fori_loop(0, changes.shape[1], change, pixels)
+    return ops.fori_loop(first, end, change, pixels)
 
 
 def turn_hue(pixels, turn):
