@@ -1,4 +1,4 @@
-"""Arrays in memory -> batches for `fit`, in the same order on every backend."""
+"""Complete batches for `fit`, in the same order on every backend."""
 
 import keras
 import numpy as np
@@ -6,12 +6,44 @@ import numpy as np
 from keras_vicreg import replicas
 
 
-class Batches(keras.utils.PyDataset):
-    """Complete batches of an array of images, or of a pair of arrays.
+class EpochBatches(keras.utils.PyDataset):
+    """Complete batches whose order and views hang on the seed and the epoch alone.
 
-    The order of an epoch is a function of the seed and the epoch's number alone, so a
-    resumed run sees what an uninterrupted one would have seen. The last incomplete
+    So a resumed run sees what an uninterrupted one would have seen. The last incomplete
     batch is left out; which images that are changes with the order.
+
+    Args:
+        samples: int, number of images.
+        batch_size: int, at least 2, at most `samples`.
+        seed: int, seed of the orders. Defaults to 0.
+
+    Raises:
+        ValueError: if the images are fewer than a batch.
+    """
+
+    def __init__(self, samples: int, batch_size: int, *, seed: int = 0):
+        super().__init__()
+        if type(batch_size) is not int or not 2 <= batch_size <= samples:
+            raise ValueError(
+                "`batch_size` must be an integer of at least 2 and at most the number "
+                f"of images. Received: batch_size={batch_size!r}, {samples} images"
+            )
+        self.samples, self.batch_size, self.seed = samples, batch_size, seed
+
+    def __len__(self) -> int:
+        return self.samples // self.batch_size
+
+    def on_epoch_end(self) -> None:
+        self.start_at(self.epoch + 1)
+
+    def start_at(self, epoch: int) -> None:
+        """Begins an epoch, 0-based; `fit` calls it with its `initial_epoch`."""
+        self.epoch = epoch
+        self.random = np.random.default_rng((self.seed, epoch))
+
+
+class Batches(EpochBatches):
+    """Batches of an array of images, or of a pair of arrays.
 
     Args:
         images: array `(n, height, width, channels)`, uint8 or float 0..255, or a pair
@@ -31,7 +63,6 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(self, images, batch_size: int, *, shuffle=True, seed=0):
-        super().__init__()
         self.arrays = tuple(images) if isinstance(images, (list, tuple)) else (images,)
         for array in self.arrays:
             check_images(array)
@@ -40,13 +71,8 @@ class Batches(keras.utils.PyDataset):
                 "The two views must have equal shapes. "
                 f"Received: {[array.shape for array in self.arrays]}"
             )
-        samples = len(self.arrays[0])
-        if type(batch_size) is not int or not 2 <= batch_size <= samples:
-            raise ValueError(
-                "`batch_size` must be an integer of at least 2 and at most the number "
-                f"of images. Received: batch_size={batch_size!r}, {samples} images"
-            )
-        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        super().__init__(len(self.arrays[0]), batch_size, seed=seed)
+        self.shuffle = shuffle
         self.start_at(0)
 
     @staticmethod
@@ -55,27 +81,17 @@ class Batches(keras.utils.PyDataset):
         arrays = x if isinstance(x, (list, tuple)) else (x,)
         return len(arrays) in (1, 2) and all(hasattr(a, "__array__") for a in arrays)
 
-    def __len__(self) -> int:
-        return len(self.arrays[0]) // self.batch_size
-
     def __getitem__(self, index: int):
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         rows = replicas.share(rows)
         batch = tuple(array[rows] for array in self.arrays)
         return (batch if len(batch) == 2 else batch[0],)
 
-    def on_epoch_end(self) -> None:
-        self.start_at(self.epoch + 1)
-
     def start_at(self, epoch: int) -> None:
-        """Takes the order of an epoch; `fit` calls it with its `initial_epoch`."""
-        self.epoch = epoch
-        samples = len(self.arrays[0])
-        self.order = np.arange(samples)
+        super().start_at(epoch)
+        self.order = np.arange(self.samples)
         if self.shuffle:
-            self.order = np.random.default_rng((self.seed, self.epoch)).permutation(
-                samples
-            )
+            self.order = self.random.permutation(self.samples)
 
 
 def check_images(images) -> None:

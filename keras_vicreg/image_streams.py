@@ -35,10 +35,11 @@ def stream(
         `tf.data.Dataset`.
     """
     tensorflow = import_tensorflow()
-    if type(batch_size) is not int or not 1 <= batch_size <= count:
+    most = count if train else float("inf")
+    if type(batch_size) is not int or not 1 <= batch_size <= most:
         raise ValueError(
-            "`batch_size` must be a positive integer, at most the number of images. "
-            f"Received: batch_size={batch_size!r} for {count} images"
+            "`batch_size` must be a positive integer, for training at most the number "
+            f"of images. Received: batch_size={batch_size!r} for {count} images"
         )
     epochs = itertools.count()
     steps = count // batch_size

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_vicreg import presets, replicas
-from keras_vicreg.batches import Batches
+from keras_vicreg.batches import Batches, EpochBatches
 from keras_vicreg.encoders.backbones import as_encoder, warn_of_slow_statistics
 from keras_vicreg.microbatch import check_microbatch_size, embed_in_pieces
 from keras_vicreg.train_step import TrainStep
@@ -208,7 +208,7 @@ class JointEmbedding(TrainStep, keras.Model):
                 f"own batches. Received: batch_size={batch_size}, x={type(x).__name__}"
             )
         with self._scope():
-            if isinstance(x, Batches):
+            if isinstance(x, EpochBatches):
                 self._check_batch_size(x.batch_size)
                 x.start_at(kwargs.get("initial_epoch", 0))
                 kwargs["shuffle"] = False  # Keras would shuffle the order of batches

@@ -18,6 +18,7 @@ from keras_vicreg.evaluation.protocols import measure, table
 from keras_vicreg.recipes import Recipe
 from keras_vicreg.run_card import card_of
 from keras_vicreg.run_folder import HistoryFile, RunFolder
+from keras_vicreg.view_files import FileViews, large_photographs
 
 
 def pretrain(recipe: Recipe, run_dir, verbose: str | int = "auto") -> dict:
@@ -45,22 +46,21 @@ def pretrain(recipe: Recipe, run_dir, verbose: str | int = "auto") -> dict:
     >>> pretrain(Recipe(data="photographs/", image_size=64), "runs/photographs")
     """
     folder = RunFolder(run_dir)
-    images = kv.load_images(
-        recipe.data, image_size=recipe.image_size, data_dir=recipe.data_dir
-    )
-    recipe = recipe.resolved(image_size=min(images.shape[1:3]))
+    recipe, batches = load_batches(recipe)
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.precision)
-    batches = Batches(images, recipe.batch_size, seed=recipe.seed)
     model = build_model(recipe, steps_per_epoch=len(batches))
-    _claim(folder, recipe, len(images))
-    report = _Report(recipe, folder)
+    streamed = isinstance(batches, FileViews)
+    if streamed:
+        model.views = None
+    _claim(folder, recipe, batches.samples)
+    report = _Report(recipe, folder, streamed)
     report.before(model.encoder)
     print(
         f"Pretraining {recipe.encoder}, {model.encoder.count_params():,} parameters, "
-        f"with {recipe.method} on {len(images):,} images of {recipe.data} at "
+        f"with {recipe.method} on {batches.samples:,} images of {recipe.data} at "
         f"{recipe.image_size} px, {len(batches)} steps of {recipe.batch_size} an epoch "
-        f"({len(images) % recipe.batch_size} images left out of each, at random), "
+        f"({batches.samples % recipe.batch_size} images left out of each, at random), "
         f"{keras.config.backend()} backend; run folder {folder.path}",
         flush=True,
     )
@@ -74,6 +74,22 @@ def pretrain(recipe: Recipe, run_dir, verbose: str | int = "auto") -> dict:
             flush=True,
         )
     return results
+
+
+def load_batches(recipe: Recipe):
+    """The resolved recipe, and the batches of its images or views.
+
+    Images lie in memory, in the size of the views. Of a folder of photographs that
+    are much larger than that, the views are made from the files.
+    """
+    size = recipe.image_size
+    if size is not None and (paths := large_photographs(recipe.data, size)):
+        recipe = recipe.resolved(size)
+        views = kv.TwoViews(size, recipe=recipe.views)
+        return recipe, FileViews(paths, views, recipe.batch_size, seed=recipe.seed)
+    images = kv.load_images(recipe.data, image_size=size, data_dir=recipe.data_dir)
+    recipe = recipe.resolved(image_size=min(images.shape[1:3]))
+    return recipe, Batches(images, recipe.batch_size, seed=recipe.seed)
 
 
 def build_model(recipe: Recipe, steps_per_epoch: int):
@@ -183,12 +199,17 @@ def _fit(model, batches, recipe, folder, callbacks, verbose) -> None:
 
 
 class _Report:
-    """What the run was worth: before and after, beside the raw pixels."""
+    """What the run was worth: before and after, beside the raw pixels.
+
+    Large photographs are streamed: they need not fit into memory, and their pixels
+    say nothing as they are.
+    """
 
     ROWS = ("raw pixels", "untrained", "trained")
 
-    def __init__(self, recipe: Recipe, folder: RunFolder):
+    def __init__(self, recipe: Recipe, folder: RunFolder, streamed: bool):
         self.folder = folder
+        self.streamed = streamed
         self.results = folder.read_json("evaluation.json") or {}
         self.splits = {}
         if kv.class_names(recipe.data, data_dir=recipe.data_dir) is None:
@@ -200,19 +221,21 @@ class _Report:
                     image_size=recipe.image_size,
                     split=split,
                     labels=True,
+                    batch_size=recipe.batch_size if streamed else None,
                     data_dir=recipe.data_dir,
                 )
 
     def online_knn(self) -> list:
         """A callback that watches the validation split, where there is one."""
-        if not {"train", "validation"} <= set(self.splits):
+        if self.streamed or not {"train", "validation"} <= set(self.splits):
             return []
         return [kv.callbacks.OnlineKNN(self.splits["train"], self.splits["validation"])]
 
     def before(self, encoder) -> None:
         """Measures raw pixels and the untrained encoder, once a run."""
         for name, measured in zip(self.ROWS, (None, encoder)):
-            if "test" in self.splits and name not in self.results:
+            wanted = measured is not None or not self.streamed
+            if wanted and "test" in self.splits and name not in self.results:
                 self._measure(name, measured)
 
     def after(self, encoder) -> dict:
@@ -222,8 +245,8 @@ class _Report:
             return {}
         if "trained" not in self.results:
             self._measure("trained", encoder)
-        results = {name: self.results[name] for name in self.ROWS}
-        test = len(self.splits["test"][1])
+        results = {row: self.results[row] for row in self.ROWS if row in self.results}
+        test = self.results["trained"]["knn"]["settings"]["test_images"]
         print(f"\nTop-1 accuracy on the {test:,} test images:\n{table(results)}")
         return results
 

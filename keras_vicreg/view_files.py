@@ -5,6 +5,10 @@ import os
 import statistics
 from pathlib import Path
 
+import numpy as np
+
+from keras_vicreg import replicas
+from keras_vicreg.batches import EpochBatches
 from keras_vicreg.image_sources import open_folder
 
 # In multiples of the views' size. Images that were first made as small as the views
@@ -49,40 +53,54 @@ def _shorter_side(path: str) -> int:
         return 0
 
 
-def batches_of_views(paths, views, batch_size: int, seed: int = 0):
-    """Complete batches of views of image files, for `fit` of a model with `views=None`.
+class FileViews(EpochBatches):
+    """Batches of views of image files, for `fit` of a model with `views=None`.
 
-    Every epoch has an order of its own and equally many batches; unreadable files are
-    made up for by the next ones of a further order.
+    Unreadable files are made up for by others.
 
     Args:
         paths: list of file names.
-        views: a `kv.TwoViews`.
-        batch_size: int, at most the number of files.
-        seed: int, seed of the orders. Defaults to `0`.
-
-    Returns:
-        A `tf.data.Dataset` of `((a, b),)`, float32 `(batch_size, height, width, 3)`.
+        views: a `kv.TwoViews`, whose seed is not used.
+        batch_size: int, at least 2, at most the number of files.
+        seed: int, seed of orders and views. Defaults to `0`.
 
     Raises:
         ValueError: if the files are fewer than a batch.
 
     Example:
 
-    >>> views = kv.TwoViews(224, seed=0)
-    >>> batches = batches_of_views(large_photographs("photographs/", 224), views, 256)
-    >>> model.fit(batches, epochs=100)
+    >>> paths = large_photographs("photographs/", 224)
+    >>> model.fit(FileViews(paths, kv.TwoViews(224), batch_size=256), epochs=100)
     """
-    import tensorflow as tf
 
-    steps = len(paths) // batch_size
-    if not steps:
-        raise ValueError(
-            "`batch_size` must be at most the number of images. "
-            f"Received: batch_size={batch_size!r}, {len(paths)} images"
-        )
-    order = tf.data.Dataset.from_tensor_slices(list(paths))
-    order = order.shuffle(len(paths), seed=seed).repeat()
-    pairs = views.from_files(order).batch(batch_size, drop_remainder=True).take(steps)
-    pairs = pairs.map(lambda *views: (views,))
-    return pairs.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
+    def __init__(self, paths, views, batch_size: int, *, seed: int = 0):
+        super().__init__(len(paths), batch_size, seed=seed)
+        self.paths = np.array(paths)
+        self.views = views
+        self.start_at(0)
+
+    def start_at(self, epoch: int) -> None:
+        super().start_at(epoch)
+        self.position = None
+
+    def __getitem__(self, index: int):
+        if index != self.position:
+            self.start_at(self.epoch)
+            self.iterator = self._pipeline().skip(index).as_numpy_iterator()
+        self.position = index + 1
+        return (next(self.iterator),)
+
+    def _pipeline(self):
+        """The batches of this epoch, those of this process, as a `tf.data.Dataset`."""
+        import tensorflow as tf
+
+        order = self.random.permutation(self.samples)[: len(self) * self.batch_size]
+        rows = [replicas.share(rows) for rows in order.reshape(len(self), -1)]
+        spare = self.random.permutation(self.samples)
+        slices = tf.data.Dataset.from_tensor_slices
+        paths = slices(self.paths[np.concatenate(rows)])
+        paths = paths.concatenate(slices(self.paths[spare]).repeat())
+        seed = int(self.random.integers(2**31))
+        views = type(self.views).from_config({**self.views.get_config(), "seed": seed})
+        batches = views.from_files(paths).batch(len(rows[0]), drop_remainder=True)
+        return batches.take(len(self)).prefetch(2)

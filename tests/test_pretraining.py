@@ -274,3 +274,37 @@ def test_evaluate_a_preset_writes_where_it_is_told(
 def test_evaluate_refuses_an_unknown_protocol(finished, capsys):
     assert cli.main(["evaluate", str(finished), "--protocol", "knn,magic"]) == 2
     assert "Received: magic" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def large_photographs(photographs, tmp_path_factory):
+    """The same folder, four times as large."""
+    folder = tmp_path_factory.mktemp("large")
+    for path in photographs.rglob("*.png"):
+        file = folder / path.relative_to(photographs)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).resize((64, 64)).save(file)
+    return folder
+
+
+def test_views_of_large_photographs_come_from_the_files(
+    large_photographs, tmp_path, monkeypatch, capsys
+):
+    pytest.importorskip("tensorflow")
+    loaded = []
+    load_images = kv.load_images
+    monkeypatch.setattr(
+        kv, "load_images", lambda *a, **k: loaded.append(k) or load_images(*a, **k)
+    )
+    run = tmp_path / "run"
+    options = ["pretrain", "--data", str(large_photographs), *SMALL]
+    assert cli.main([*options, "--run-dir", str(run)]) == 0
+    assert "on the 12 test images" in capsys.readouterr().out
+    assert all(call["batch_size"] == 16 for call in loaded)  # nothing as an array
+    results = json.loads((run / "evaluation.json").read_text())
+    assert list(results) == ["untrained", "trained"]
+    assert {path.name for path in run.iterdir()} == FILES
+    history = (run / "history.csv").read_text().splitlines()
+    # Run again, it finds nothing left to do.
+    assert cli.main([*options, "--run-dir", str(run)]) == 0
+    assert (run / "history.csv").read_text().splitlines() == history

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 import keras_vicreg as kv
 from keras_vicreg import augment, file_crops
 from keras_vicreg.image_files import decode_image
-from keras_vicreg.view_files import batches_of_views, large_photographs
+from keras_vicreg.view_files import FileViews, large_photographs
 
 tf = pytest.importorskip("tensorflow")
 
@@ -91,6 +91,17 @@ def test_equal_seeds_give_equal_views_in_the_order_of_the_files(files):
         assert np.abs(first - other).mean(axis=(2, 3, 4)).min() > 0.1
 
 
+class Plain(kv.TwoViews):
+    """Views in which a flat image keeps its shade."""
+
+    def from_files(self, paths):
+        def shade(path):
+            image, _ = file_crops.decode(path, lambda shape: tf.zeros((2, 4), "int32"))
+            return (tf.cast(image, "float32"),) * 2
+
+        return paths.map(shade)
+
+
 def cut(image, top, left, height, width):
     return image[top : top + height, left : left + width]
 
@@ -147,11 +158,41 @@ def test_a_folder_of_large_photographs_feeds_fit(photograph, tmp_path):
     assert large_photographs(photograph[None], 8) == []
     Path(paths[4]).write_text("no image")
 
-    batches = batches_of_views(paths, kv.TwoViews(8, "vicreg", seed=0), 4)
-    assert batches.cardinality() == 2
+    batches = FileViews(paths, kv.TwoViews(8, "vicreg"), 4)
+    assert len(batches) == 2
     model = toys.vicreg(optimizer=keras.optimizers.SGD(0.0))
     with pytest.warns(UserWarning, match="unreadable image: .*4.jpg"):
         losses = model.fit(batches, epochs=3, verbose=0).history["loss"]
     assert len(set(losses)) == 3
-    with pytest.raises(ValueError, match="`batch_size` must be at most"):
-        batches_of_views(paths, None, 10)
+    with pytest.raises(ValueError, match=r"`batch_size` must be .* at most the"):
+        FileViews(paths, None, 10)
+
+
+def test_an_epoch_has_every_file_once_and_its_own_views(photograph, tmp_path):
+    """Whichever batch is asked for first, and when the epoch comes again."""
+    for number in range(9):
+        flat = np.full((12, 12, 3), 25 * number, "uint8")
+        Image.fromarray(flat).save(tmp_path / f"{number}.png")
+    paths = [str(path) for path in sorted(tmp_path.iterdir())]
+    batches = FileViews(paths, kv.TwoViews(8, "byol"), 4, seed=1)
+
+    def epoch(number, indices=range(2)):
+        batches.start_at(number)
+        return np.stack([batches[index][0] for index in indices])
+
+    first, second = epoch(0), epoch(1)
+    assert first.shape == (2, 2, 4, 8, 8, 3)
+    np.testing.assert_array_equal(epoch(0), first)
+    np.testing.assert_array_equal(epoch(1, (1, 0))[::-1], second)
+    assert np.abs(first - second).max() > 1
+    for views in (first, second):
+        # Jitter moves the grey of flat images, but never the two views as one.
+        assert np.abs(views[:, 0] - views[:, 1]).max() > 1
+    plain = FileViews(paths, Plain(8), 4, seed=1)
+    orders = []
+    for number in range(3):
+        plain.start_at(number)
+        shades = np.concatenate([plain[index][0][0][:, 0, 0, 0] for index in range(2)])
+        assert len(set(shades)) == 8
+        orders.append(shades)
+    assert not np.array_equal(orders[0], orders[1])

@@ -1,7 +1,7 @@
 """Protocols by name, as the command line calls them, and the table of results."""
 
 from keras_vicreg.evaluation.clustering import clustering
-from keras_vicreg.evaluation.features import embed
+from keras_vicreg.evaluation.features import embed, embed_labelled
 from keras_vicreg.evaluation.knn import knn
 from keras_vicreg.evaluation.linear_probe import linear_probe
 from keras_vicreg.evaluation.quality import quality
@@ -27,9 +27,10 @@ def measure(encoder, train, test, protocols=("knn", "linear")) -> dict:
 
     Args:
         encoder: an encoder, or `None` for the pixels themselves.
-        train: `(images, labels)`; `None` if no protocol needs it.
-        test: `(images, labels)`, or images alone for `"quality"`. Clustering, retrieval
-            and quality look at the test images alone.
+        train: `(images, labels)` or a labelled `tf.data.Dataset`; `None` if no
+            protocol needs it.
+        test: the same, or images alone for `"quality"`. Clustering, retrieval and
+            quality look at the test images alone.
         protocols: names of `PROTOCOLS`.
 
     Returns:
@@ -37,19 +38,19 @@ def measure(encoder, train, test, protocols=("knn", "linear")) -> dict:
         ready for JSON.
     """
     check_protocols(protocols)
-    labelled = isinstance(test, (tuple, list))
-    images, labels = test if labelled else (test, None)
-    features = embed(encoder, images)
-    tested = features, labels
+    if set(LABELLED) & set(protocols) or isinstance(test, (tuple, list)):
+        tested = embed_labelled(encoder, test, name="test")
+    else:
+        tested = embed(encoder, test), None
     if {"knn", "linear"} & set(protocols):
-        trained = embed(encoder, train[0]), train[1]
+        trained = embed_labelled(encoder, train, name="train")
     measured = {
         "knn": lambda: knn(None, trained, tested),
         "linear": lambda: linear_probe(None, trained, tested),
         "linear_sgd": lambda: linear_probe(encoder, train, test, "sgd"),
         "clustering": lambda: clustering(None, tested),
         "retrieval": lambda: retrieval(None, tested),
-        "quality": lambda: quality(features),
+        "quality": lambda: quality(tested[0]),
     }
     return {name: measured[name]().as_dict() for name in protocols}
 

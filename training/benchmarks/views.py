@@ -1,12 +1,14 @@
 """Views per second beside the authors' pipeline on Pillow, torchvision and lightly.
 
-    python training/benchmarks/views.py [--backend jax] [--cases 32 224]
+    python training/benchmarks/views.py [--backend jax] [--cases 32 224 epoch]
 
 Contestants run in turn, in one run, with the recipe of the VICReg paper:
 
 - 32: photographs of the sample, at 32 px in memory, in batches of 256;
 - 224: views of 224 px from JPEG files of 400 x 400 px, decoding included. The files
   are mosaics of the sample's photographs;
+- epoch: an epoch of the quickstart, of images and of pairs of views made before: the
+  difference is what views cost of it;
 - device: views of 224 px of batches of 256 x 256 px that lie on the device, ours
   alone. Left out where there is no GPU, unless it is asked for.
 
@@ -218,6 +220,27 @@ def large_files(pool, peers, options, folder):
     race(title, contestants, 2 * len(paths), options.rounds)
 
 
+def quickstart_epoch(pool, peers, options, folder):
+    import keras
+
+    from keras_vicreg import pretraining
+    from keras_vicreg.batches import Batches
+    from keras_vicreg.recipes import QUICKSTART, Recipe
+
+    recipe, images = pretraining.load_batches(Recipe(**QUICKSTART))
+    model = pretraining.build_model(recipe, len(images))
+    pairs = map(keras.ops.convert_to_numpy, model.views(images.arrays[0]))
+    pairs = Batches(tuple(pairs), recipe.batch_size)
+
+    def epoch(data):
+        return lambda: model.fit(data, verbose=0)
+
+    contestants = {"keras_vicreg": epoch(images), "pairs made": epoch(pairs)}
+    views = 2 * len(images) * recipe.batch_size
+    ours, made = race("an epoch", contestants, views, options.rounds)
+    print(f"  of an epoch of {ours:.2f} s, views take {1 - made / ours:.0%}")
+
+
 def on_the_device(pool, peers, options, folder):
     import keras
 
@@ -228,7 +251,12 @@ def on_the_device(pool, peers, options, folder):
     race("224 px, on the device", contestants, 20 * len(batch), options.rounds)
 
 
-CASES = {"32": small_images, "224": large_files, "device": on_the_device}
+CASES = {
+    "32": small_images,
+    "224": large_files,
+    "epoch": quickstart_epoch,
+    "device": on_the_device,
+}
 
 
 def mosaics(folder, count, images):
@@ -243,7 +271,7 @@ def mosaics(folder, count, images):
 
 
 def race(title, contestants, views, rounds):
-    """Times the contestants in turn; prints medians and ratios to the first."""
+    """Times the contestants in turn; prints and returns the medians."""
     for run in contestants.values():
         run()
     seconds = {name: [] for name in contestants}
@@ -253,15 +281,16 @@ def race(title, contestants, views, rounds):
             run()
             seconds[name].append(time.perf_counter() - begin)
     print(title)
-    ours = statistics.median(seconds["keras_vicreg"])
-    for name, each in seconds.items():
-        median = statistics.median(each)
-        spread = (max(each) - min(each)) / median
+    medians = {name: statistics.median(each) for name, each in seconds.items()}
+    ours = medians["keras_vicreg"]
+    for name, median in medians.items():
+        spread = (max(seconds[name]) - min(seconds[name])) / median
         print(
             f"  {name:14}{views / median:10,.0f} views/s, spread {spread:4.0%}, "
             f"{median / ours:6.2f} times our time",
             flush=True,
         )
+    return medians.values()
 
 
 def has_gpu(backend):
@@ -296,7 +325,8 @@ def main():
         peers = [name for name, runs in zip(PEERS, pool.map(can_run, PEERS)) if runs]
         gpu = has_gpu(options.backend)
         print(f"{options.backend}, {CORES} processor cores, {'a' if gpu else 'no'} GPU")
-        for case in options.cases or ["32", "224", *(["device"] if gpu else [])]:
+        cases = [case for case in CASES if gpu or case != "device"]
+        for case in options.cases or cases:
             CASES[case](pool, peers, options, folder)
 
 
