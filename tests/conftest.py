@@ -64,5 +64,18 @@ def other_backends(request, tmp_path_factory):
         process.wait()
 
 
+@pytest.fixture
+def labelled(tmp_path):
+    """Two classes in two splits; the test split has photographs of one of them."""
+    from photographs import photograph, write
+
+    for split, names in {"train": ("cat", "ant"), "test": ("cat",)}.items():
+        for name in names:
+            for number in range(3):
+                path = tmp_path / split / name / f"{number}.png"
+                write(path, photograph(len(name) + number))
+    return tmp_path
+
+
 def _waits(item) -> bool:
     return item.path.name == "test_every_backend.py"
