@@ -39,6 +39,7 @@ def test_no_figure_is_left_to_fill_in():
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
+@pytest.mark.parametrize("server", ["xet"], indirect=True)
 def test_the_circle_closes(server, tmp_path):
     """The very lines, against a Hub of our own."""
     lines = re.search(r"<!-- circle -->\n```bash\n(.*?)```", README, re.DOTALL)[1]
