@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from keras_vicreg import __version__, evaluate_commands
+from keras_vicreg import __version__, evaluate_commands, report_command
 from keras_vicreg.recipes import OPTIMIZERS, PRECISIONS, QUICKSTART, Recipe
 
 
@@ -93,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
         evaluate_commands.add_evaluate,
         evaluate_commands.add_finetune,
         evaluate_commands.add_embed,
+        report_command.add_report,
         _add_preview,
         _add_convert,
         _add_push,

@@ -1,0 +1,188 @@
+"""What a run folder says of its run, checked before anything is made of it."""
+
+import csv
+import dataclasses
+import math
+from pathlib import Path
+
+from keras_vicreg.atomic_folder import current
+from keras_vicreg.evaluation.protocols import PROTOCOLS, headline
+from keras_vicreg.recipes import Recipe
+from keras_vicreg.run_folder import RunFolder
+
+TYPES = {
+    "data": str,
+    "data_dir": str | None,
+    "encoder": str,
+    "method": str,
+    "views": str | None,
+    "seed": int,
+}  # of what the report itself uses of a recipe, beside what `Recipe` checks
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportedRun:
+    """One run.
+
+    Attributes:
+        path: its folder.
+        name: what it is called in the report.
+        number: its place among the runs of the report, from 0 on.
+        config: content of config.json.
+        recipe: the recipe in it.
+        history: rows of history.csv, at least one.
+        results: content of evaluation.json; empty where there is none.
+    """
+
+    path: Path
+    name: str
+    number: int
+    config: dict
+    recipe: Recipe
+    history: list[dict]
+    results: dict
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether it came to its end and kept its encoder."""
+        folder = RunFolder(self.path)
+        return current(folder.encoder).is_dir() or folder.encoder_file.is_file()
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are done."""
+        return int(self.history[-1]["epoch"])
+
+    @property
+    def seconds(self) -> float:
+        """How long its epochs took, together."""
+        return sum(row.get("seconds") or 0 for row in self.history)
+
+    @property
+    def data_name(self) -> str:
+        """What its images are called: of a folder the last name alone."""
+        return without_folders(self.recipe.data)
+
+
+def read_runs(run_dirs) -> list[ReportedRun]:
+    """Reads run folders.
+
+    Args:
+        run_dirs: their paths.
+
+    Raises:
+        ValueError: if there are none or one twice, or one is no run folder or holds
+            damaged files.
+    """
+    paths = [Path(run_dir) for run_dir in run_dirs]
+    if not paths or len({path.resolve() for path in paths}) < len(paths):
+        raise ValueError(
+            "`run_dirs` must be one or several run folders, each once. "
+            f"Received: {', '.join(map(str, paths)) or 'none'}"
+        )
+    names = _names([path.resolve() for path in paths])
+    return [
+        _read_run(path, name, number)
+        for number, (path, name) in enumerate(zip(paths, names))
+    ]
+
+
+def without_folders(value):
+    """A setting as the report shows it: of a path the last name, the rest is private.
+
+    The Hub's and TensorFlow's names of data sets and presets are no paths.
+    """
+    if isinstance(value, str) and not value.startswith(("hf:", "tfds:")):
+        return Path(value).name or value
+    return value
+
+
+def _names(paths: list[Path]) -> list[str]:
+    """The last parts of the paths, as many as tell them apart."""
+    for count in range(1, max(len(path.parts) for path in paths) + 1):
+        names = ["/".join(path.parts[-count:]) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _read_run(path: Path, name: str, number: int) -> ReportedRun:
+    if not (path / "config.json").is_file():
+        raise ValueError(
+            "A run folder must hold config.json, as `keras-vicreg pretrain` writes it. "
+            f"Received: {path}"
+        )
+    folder = RunFolder(path)
+    config = folder.read_json("config.json")
+    results = folder.read_json("evaluation.json")
+    return ReportedRun(
+        path=path,
+        name=name,
+        number=number,
+        config=config,
+        recipe=_checked_recipe(path / "config.json", config),
+        history=_checked_history(folder),
+        results=_checked_results(path / "evaluation.json", results or {}),
+    )
+
+
+def _checked_recipe(file: Path, config) -> Recipe:
+    try:
+        recipe = Recipe(**config["recipe"])
+        for name, kind in TYPES.items():
+            if not isinstance(getattr(recipe, name), kind):
+                raise TypeError(f"{name}={getattr(recipe, name)!r}")
+        if not isinstance(config.get("versions", {}), dict):
+            raise TypeError("`versions` is no object")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{file} must hold the recipe of a run. Received: {error}"
+        ) from error
+    return recipe
+
+
+def _checked_history(folder: RunFolder) -> list[dict]:
+    try:
+        rows = folder.read_history()
+        if not rows:
+            raise ValueError("no row")
+        for row in rows:
+            epoch, seconds = row.get("epoch", 0), row.get("seconds") or 0
+            if not (1 <= epoch < math.inf and 0 <= seconds < math.inf):
+                raise ValueError(f"epoch={epoch}, seconds={seconds}")
+    except (TypeError, ValueError, csv.Error) as error:
+        raise ValueError(
+            f"{folder.history} must hold a row of numbers for each epoch. "
+            f"Received: {error}"
+        ) from error
+    return rows
+
+
+def _checked_results(file: Path, results) -> dict:
+    try:
+        for row in results.values():
+            for protocol in set(row) & set(PROTOCOLS):
+                headline(row[protocol])
+                dict(row[protocol].get("settings", {}))
+                if protocol != "quality":
+                    accuracy(row[protocol])
+    except (AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{file} must hold results as `keras-vicreg evaluate` writes them. "
+            f"Received: {type(error).__name__}: {error}"
+        ) from error
+    return results
+
+
+def accuracy(found: dict) -> tuple[float, tuple[float, float]]:
+    """The one share that a result with labels stands for, and its interval."""
+    if "recall" in found:
+        k = next(iter(found["recall"]))
+        value, interval = found["recall"][k], found["recall_intervals"][k]
+    else:
+        name = "top1" if "top1" in found else "accuracy"
+        value, interval = found[name], found[f"{name}_interval"]
+    low, high = interval
+    if not all(math.isfinite(number) for number in (value, low, high)):
+        raise ValueError(f"an accuracy of {value}, from {low} to {high}")
+    return value, (low, high)
