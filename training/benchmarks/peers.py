@@ -1,0 +1,310 @@
+"""VICReg here and in lightly: the same network, images, batches, number of steps.
+
+    python training/benchmarks/peers.py --peer-python PATH [--seeds 3] [--epochs 5]
+
+CIFAR-10, ResNet-18 of a quarter of the width with the CIFAR stem, an expander
+512-512-512, AdamW, batches of 256. Each side has its own views (both those of the
+paper's pipeline at 32 px), loss and head, and reads images that lie in memory. A run is
+a process of its own; the sides take turns, seed by seed. Counted are images per second,
+views included, in all epochs but the first, which compiles; the peak of the memory of
+a side's processes together (proportional set size); and the accuracy of a weighted
+20-nearest-neighbour classifier, the same for both, on the frozen encoder.
+
+`--peer-python` is the interpreter of an environment with PyTorch, torchvision and
+lightly. On a CPU build of PyTorch the wheel of torchvision with CUDA serves: its
+operators, which are not used here, are declared before it is imported.
+"""
+
+import argparse
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve()
+WIDTH, UNITS, BATCH, PEAK = 0.25, 512, 256, 1e-3
+TESTED = {"train": 5000, "test": 2000}  # images for the neighbours
+
+
+# Ours ------------------------------------------------------------------------------
+
+
+def ours(images, others, epochs, seed):
+    """Trains; returns the seconds of each epoch and the features of `others`."""
+    import keras
+
+    import keras_vicreg as kv
+
+    keras.utils.set_random_seed(seed)
+    encoder = kv.encoder("resnet18", (32, 32, 3), stem="cifar", width=WIDTH)
+    views = kv.TwoViews(32, recipe="vicreg", seed=seed)
+    model = kv.VICReg(encoder, kv.expander((UNITS,) * 3), views=views)
+    steps = len(images) // BATCH * epochs
+    model.compile(keras.optimizers.AdamW(kv.warmup_cosine(PEAK, steps, steps // 10)))
+    seconds = []
+
+    class Clock(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.begin = time.perf_counter()
+
+        def on_epoch_end(self, epoch, logs=None):
+            seconds.append(time.perf_counter() - self.begin)
+
+    model.fit(images, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[Clock()])
+    return seconds, [kv.embed(encoder, each) for each in others]
+
+
+# lightly ---------------------------------------------------------------------------
+
+
+def lightly(images, others, epochs, seed):
+    """The same with lightly's transform, loss and head, and PyTorch's loader."""
+    import torch
+
+    declare_operators_and_import_torchvision(torch)
+    from lightly.loss import VICRegLoss
+    from lightly.models.modules.heads import VICRegProjectionHead
+    from lightly.transforms import VICRegTransform
+    from PIL import Image
+
+    sys.path.insert(0, str(HERE.parents[2] / "tests"))
+    import torch_resnet
+
+    torch.manual_seed(seed)
+    # The transform has normalized the images, and channels come first.
+    net = torch_resnet.TorchResNet("resnet18", stem="cifar", width=WIDTH)
+    mean, std = (
+        torch.tensor(each)[:, None, None]
+        for each in (torch_resnet.IMAGENET_MEAN, torch_resnet.IMAGENET_STD)
+    )
+
+    def encode(x):
+        return net(((x * std + mean) * 255).permute(0, 2, 3, 1))
+
+    head = VICRegProjectionHead(net.features, UNITS, UNITS)
+    loss = VICRegLoss()
+    transform = VICRegTransform(32)
+    pictures = [Image.fromarray(image) for image in images]
+
+    class Pairs(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(pictures)
+
+        def __getitem__(self, index):
+            return transform(pictures[index])
+
+    loader = torch.utils.data.DataLoader(
+        Pairs(),
+        BATCH,
+        shuffle=True,
+        drop_last=True,
+        num_workers=len(os.sched_getaffinity(0)),
+        persistent_workers=True,
+    )
+    parameters = [*net.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, PEAK, weight_decay=0.004)
+    steps = len(loader) * epochs
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(steps))
+    seconds = []
+    for _ in range(epochs):
+        begin = time.perf_counter()
+        for a, b in loader:
+            optimizer.zero_grad()
+            loss(head(encode(a)), head(encode(b))).backward()
+            optimizer.step()
+            schedule.step()
+        seconds.append(time.perf_counter() - begin)
+    net.eval()
+    with torch.no_grad():
+        features = [
+            torch.cat([net(part) for part in torch.from_numpy(each).split(BATCH)])
+            for each in others
+        ]
+    return seconds, [each.numpy() for each in features]
+
+
+def declare_operators_and_import_torchvision(torch):
+    """What its compiled half would declare, where that half does not fit."""
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    while True:
+        try:
+            import torchvision  # noqa: F401
+        except RuntimeError as error:
+            missing = re.search(r"operator torchvision::(\w+) does not", str(error))
+            if not missing:
+                raise
+            library.define(f"{missing[1]}() -> ()")
+            for name in [
+                name for name in sys.modules if name.startswith("torchvision")
+            ]:
+                del sys.modules[name]
+        else:
+            declare_operators_and_import_torchvision.library = library  # kept alive
+            return
+
+
+def warmup_cosine(steps):
+    """`kv.warmup_cosine` as a factor: a tenth up, then down to a thousandth."""
+
+    def factor(step):
+        warmup = steps // 10
+        if step < warmup:
+            return step / warmup
+        done = (step - warmup) / (steps - warmup)
+        return 0.001 + 0.999 * (1 + np.cos(np.pi * done)) / 2
+
+    return factor
+
+
+# The comparison --------------------------------------------------------------------
+
+SIDES = {"keras_vicreg": ours, "lightly": lightly}
+
+
+def run(side, python, data, epochs, seed):
+    """One training in a process of its own: images per second, MB, features."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "out.npz")
+        process = subprocess.Popen(
+            [
+                *(python, HERE, "--worker", side, data, out),
+                *("--epochs", str(epochs), "--seeds", str(seed)),
+            ],
+            env={
+                **os.environ,
+                "PYTHONPATH": str(HERE.parents[2]),
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+            },
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        memory = Memory(process)
+        _, errors = process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"{side}: {errors[-2000:]}")
+        with np.load(out) as found:
+            return float(found["speed"]), memory.peak, found["train"], found["test"]
+
+
+class Memory(threading.Thread):
+    """Looks twice a second at what a process and its children hold."""
+
+    def __init__(self, process):
+        super().__init__(daemon=True)
+        self.process, self.peak = process, 0.0
+        self.start()
+
+    def run(self):
+        while self.process.poll() is None:
+            held = sum(map(proportional_size, family(self.process.pid)))
+            self.peak = max(self.peak, held / 1000)
+            time.sleep(0.5)
+
+
+def family(pid):
+    """A process and its descendants."""
+    found = [pid]
+    for pid in found:
+        for task in Path(f"/proc/{pid}/task").glob("*/children"):
+            try:
+                found += map(int, task.read_text().split())
+            except OSError:  # it ended meanwhile
+                continue
+    return found
+
+
+def proportional_size(pid) -> int:
+    """In kB: pages that several processes share are shared out among them."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def work(side, data, out, epochs, seed) -> None:
+    with np.load(data) as stored:
+        images, *others = (stored[name] for name in ("images", "train", "test"))
+    seconds, features = SIDES[side](images, others, epochs, seed)
+    speed = len(images) // BATCH * BATCH / statistics.median(seconds[1:])
+    np.savez(out, speed=speed, train=features[0], test=features[1])
+
+
+def spread(values) -> str:
+    """Mean, and in brackets the half of a 95 % interval by Student's t."""
+    mean = statistics.mean(values)
+    if len(values) < 2:
+        return f"{mean:.4g}"
+    from scipy import stats
+
+    error = statistics.stdev(values) / len(values) ** 0.5
+    return f"{mean:.4g} (+- {stats.t.ppf(0.975, len(values) - 1) * error:.2g})"
+
+
+def compare(options) -> None:
+    import keras_vicreg as kv
+
+    images = kv.load_images("tfds:cifar10", data_dir=options.data_dir)
+    sets = {
+        split: tuple(
+            part[:count]
+            for part in kv.load_images(
+                "tfds:cifar10", split=split, labels=True, data_dir=options.data_dir
+            )
+        )
+        for split, count in TESTED.items()
+    }
+    pythons = {"keras_vicreg": sys.executable, "lightly": options.peer_python}
+    rows = {side: [] for side in pythons}
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder, "data.npz")
+        stored = {split: images for split, (images, _) in sets.items()}
+        np.savez(data, images=images[: options.images], **stored)
+        for seed in range(options.seeds):
+            for side, python in pythons.items():
+                speed, memory, *features = run(side, python, data, options.epochs, seed)
+                train, test = (
+                    (found, labels)
+                    for found, (_, labels) in zip(features, sets.values())
+                )
+                rows[side].append((speed, memory, kv.knn(None, train, test).top1))
+                print(side, seed, *(f"{value:.4g}" for value in rows[side][-1]))
+    cores = len(os.sched_getaffinity(0))
+    print(
+        f"{options.images:,} images of CIFAR-10, {options.epochs} epochs, "
+        f"{options.seeds} seeds, {cores} processor cores"
+    )
+    for number, name in enumerate(("images/s", "peak memory, MB", "kNN top-1")):
+        columns = [[row[number] for row in rows[side]] for side in pythons]
+        ratios = [a / b for a, b in zip(*columns)]
+        cells = " | ".join(map(spread, [*columns, ratios]))
+        print(f"| {name} | {cells} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer-python")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        work(*options.worker, options.epochs, options.seeds)
+    elif options.epochs < 2 or not options.peer_python:
+        parser.error("needs --peer-python, and two epochs at least")
+    else:
+        compare(options)
+
+
+if __name__ == "__main__":
+    main()
