@@ -8,6 +8,14 @@ from keras_vicreg import replicas
 if keras.config.backend() == "tensorflow":
     import tensorflow as tf
 
+    def loop(count, body, *start):
+        """Runs `body(index, *values)` for one index after the other."""
+
+        def more(index, *_):
+            return index < count
+
+        return tf.while_loop(more, body, (0, *start), parallel_iterations=1)[1:]
+
     def scan_pieces(forward, weights, states, pieces):
         """Runs `forward` piece after piece, and once more for the gradient.
 
@@ -32,12 +40,6 @@ if keras.config.backend() == "tensorflow":
                 like.dtype, count, element_shape=like.shape, clear_after_read=False
             )
 
-        def loop(body, *start):
-            def more(index, *_):
-                return index < count
-
-            return tf.while_loop(more, body, (0, *start), parallel_iterations=1)[1:]
-
         @tf.custom_gradient
         def outputs_of(*weights):
             def onward(index, states, befores, outputs):
@@ -48,7 +50,7 @@ if keras.config.backend() == "tensorflow":
 
             outputs = tf.TensorArray("float32", count)
             after, befores, outputs = loop(
-                onward, states, [array(state) for state in states], outputs
+                count, onward, states, [array(state) for state in states], outputs
             )
 
             def gradient(upstream, *_):
@@ -66,7 +68,7 @@ if keras.config.backend() == "tensorflow":
                     )
                     return index + 1, [s + slope for s, slope in zip(sums, slopes)]
 
-                return loop(again, [tf.zeros_like(weight) for weight in weights])[0]
+                return loop(count, again, [tf.zeros_like(w) for w in weights])[0]
 
             return (outputs.stack(), *after), gradient
 

@@ -71,8 +71,6 @@ def lightly(images, others, epochs, seed):
     declare_operators_and_import_torchvision(torch)
     from lightly.loss import VICRegLoss
     from lightly.models.modules.heads import VICRegProjectionHead
-    from lightly.transforms import VICRegTransform
-    from PIL import Image
 
     sys.path.insert(0, str(HERE.parents[2] / "tests"))
     import torch_resnet
@@ -90,24 +88,7 @@ def lightly(images, others, epochs, seed):
 
     head = VICRegProjectionHead(net.features, UNITS, UNITS)
     loss = VICRegLoss()
-    transform = VICRegTransform(32)
-    pictures = [Image.fromarray(image) for image in images]
-
-    class Pairs(torch.utils.data.Dataset):
-        def __len__(self):
-            return len(pictures)
-
-        def __getitem__(self, index):
-            return transform(pictures[index])
-
-    loader = torch.utils.data.DataLoader(
-        Pairs(),
-        BATCH,
-        shuffle=True,
-        drop_last=True,
-        num_workers=len(os.sched_getaffinity(0)),
-        persistent_workers=True,
-    )
+    loader = pairs_of_views(torch, images)
     parameters = [*net.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, PEAK, weight_decay=0.004)
     steps = len(loader) * epochs
@@ -130,6 +111,31 @@ def lightly(images, others, epochs, seed):
     return seconds, [each.numpy() for each in features]
 
 
+def pairs_of_views(torch, images):
+    """A loader of batches of view pairs, made by a process on each core."""
+    from lightly.transforms import VICRegTransform
+    from PIL import Image
+
+    transform = VICRegTransform(32)
+    pictures = [Image.fromarray(image) for image in images]
+
+    class Pairs(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(pictures)
+
+        def __getitem__(self, index):
+            return transform(pictures[index])
+
+    return torch.utils.data.DataLoader(
+        Pairs(),
+        BATCH,
+        shuffle=True,
+        drop_last=True,
+        num_workers=len(os.sched_getaffinity(0)),
+        persistent_workers=True,
+    )
+
+
 def declare_operators_and_import_torchvision(torch):
     """What its compiled half would declare, where that half does not fit."""
     library = torch.library.Library("torchvision", "FRAGMENT")
@@ -141,10 +147,9 @@ def declare_operators_and_import_torchvision(torch):
             if not missing:
                 raise
             library.define(f"{missing[1]}() -> ()")
-            for name in [
-                name for name in sys.modules if name.startswith("torchvision")
-            ]:
-                del sys.modules[name]
+            for name in list(sys.modules):
+                if name.startswith("torchvision"):
+                    del sys.modules[name]
         else:
             declare_operators_and_import_torchvision.library = library  # kept alive
             return
