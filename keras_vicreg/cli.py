@@ -138,8 +138,15 @@ def _add_pretrain(commands, shared) -> None:
     add("--weight-decay", type=float, help="default: 1e-6")
     add("--warmup-epochs", type=float, help="default: 10, at most a tenth of all")
     add("--precision", choices=PRECISIONS, help="default: float32")
+    add("--microbatch-size", type=int, help="images at a time, to spare memory")
+    add("--remat", action="store_true", help="compute again, to spare memory")
     add("--seed", type=int, help="of weights, order and views; default: 0")
-    add("--run-dir", help="default: runs/DATE-TIME")
+    add("--run-dir", help="default: runs/DATE-TIME; processes of one run share it")
+    add(
+        "--distribution",
+        help="auto, mirrored, multi_worker, data_parallel or none; default: auto, all "
+        "devices there are",
+    )
 
 
 def _add_preview(commands, shared) -> None:
@@ -239,7 +246,7 @@ def run_pretrain(options) -> None:
     run_dir = getattr(options, "run_dir", None) or time.strftime("runs/%Y%m%d-%H%M%S")
     from keras_vicreg.pretraining import pretrain
 
-    pretrain(recipe, run_dir)
+    pretrain(recipe, run_dir, distribution=getattr(options, "distribution", "auto"))
 
 
 def run_preview(options) -> None:

@@ -77,12 +77,12 @@ def _recognise(backend: str, devices) -> str:
     if backend == "tensorflow":
         cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
         processes = sum(len(tasks) for tasks in cluster.values())
-        processes = max(processes, int(os.environ.get("SLURM_NTASKS", 1)))
+        processes = max(processes, int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)))
         several = "mirrored"
     elif backend == "jax":
         processes = int(
             os.environ.get("KERAS_DISTRIBUTION_NUM_PROCESSES")
-            or os.environ.get("SLURM_NTASKS", 1)
+            or os.environ.get("SLURM_STEP_NUM_TASKS", 1)
         )
         several = "data_parallel"
     else:
@@ -133,7 +133,7 @@ def _workers(devices):
 
     _refuse_devices(devices)
     resolver = None
-    if "TF_CONFIG" not in os.environ and "SLURM_NTASKS" in os.environ:
+    if "TF_CONFIG" not in os.environ and "SLURM_STEP_NUM_TASKS" in os.environ:
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver()
     elif "TF_CONFIG" not in os.environ:
         raise ValueError(

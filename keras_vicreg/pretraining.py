@@ -10,70 +10,114 @@ import keras
 import numpy as np
 
 import keras_vicreg as kv
+from keras_vicreg import replicas
 from keras_vicreg.batches import Batches
 from keras_vicreg.curves import draw_curves
 from keras_vicreg.encoder_files import save_encoder, source_of
 from keras_vicreg.encoders.named_backbones import load_backbone
 from keras_vicreg.evaluation.protocols import measure, table
+from keras_vicreg.local_copy import LocalCopy
+from keras_vicreg.microbatch import check_microbatch_size
 from keras_vicreg.recipes import Recipe
+from keras_vicreg.rematerialization import rematerialize
 from keras_vicreg.run_card import card_of
 from keras_vicreg.run_folder import HistoryFile, RunFolder
 from keras_vicreg.view_files import FileViews, large_photographs
 
 
-def pretrain(recipe: Recipe, run_dir, verbose: str | int = "auto") -> dict:
+def pretrain(
+    recipe: Recipe,
+    run_dir,
+    verbose: str | int = "auto",
+    distribution: str = "auto",
+) -> dict:
     """Pretrains an encoder as a recipe says, and measures what that was worth.
 
     In a folder that holds an unfinished run of the same recipe it goes on from the
     last whole epoch. With labels in the data, the untrained and the trained encoder
     are compared on the test split; training never sees labels or that split.
 
+    Several processes each call it, with a `run_dir` that they share: the chief
+    measures, writes and prints, the others train alone and are silent.
+
     Args:
         recipe: what the run is.
         run_dir: path of the run folder, see `keras_vicreg.run_folder`.
         verbose: as in `keras.Model.fit`. Defaults to `"auto"`.
+        distribution: the devices to train on, as in `kv.distribution`. Defaults to
+            `"auto"`, all there are.
 
     Returns:
         What raw pixels, the untrained and the trained encoder gave, by protocol, as
-        in evaluation.json; empty without labels or without a test split.
+        in evaluation.json; empty without labels or without a test split, and in a
+        process that is not the chief.
 
     Raises:
         ValueError: if recipe or data are unusable, or `run_dir` holds another run.
+        ConnectionError: if another process of the run has ended.
 
     Example:
 
     >>> from keras_vicreg.recipes import Recipe
     >>> pretrain(Recipe(data="photographs/", image_size=64), "runs/photographs")
     """
-    folder = RunFolder(run_dir)
+    # First of all: TensorFlow and JAX look for other processes only once.
+    with kv.distribution(distribution):
+        return _pretrain(recipe, RunFolder(run_dir), verbose)
+
+
+def _pretrain(recipe: Recipe, folder: RunFolder, verbose) -> dict:
     recipe, batches = load_batches(recipe)
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.precision)
+    _check_sizes(recipe)
     model = build_model(recipe, steps_per_epoch=len(batches))
     streamed = isinstance(batches, FileViews)
     if streamed:
         model.views = None
     _claim(folder, recipe, batches.samples)
-    report = _Report(recipe, folder, streamed)
-    report.before(model.encoder)
-    print(
+    report = _Report(recipe, folder, streamed, LocalCopy(model.encoder))
+    report.before()
+    _say(
         f"Pretraining {recipe.encoder}, {model.encoder.count_params():,} parameters, "
         f"with {recipe.method} on {batches.samples:,} images of {recipe.data} at "
         f"{recipe.image_size} px, {len(batches)} steps of {recipe.batch_size} an epoch "
         f"({batches.samples % recipe.batch_size} images left out of each, at random), "
-        f"{keras.config.backend()} backend; run folder {folder.path}",
-        flush=True,
+        f"{keras.config.backend()} backend"
+        + (f" on {devices} devices" if (devices := replicas.num_devices()) > 1 else "")
+        + f"; run folder {folder.path}"
     )
     _fit(model, batches, recipe, folder, report.online_knn(), verbose)
-    results = report.after(model.encoder)
-    kept = save_encoder(model, folder, **card_of(recipe, results, folder))
+    # From here on each process is alone, and the chief has the rest to do.
+    if not replicas.is_chief():
+        return {}
+    results = report.after()
+    card = card_of(recipe, results, folder)
+    kept = replicas.alone(lambda: save_encoder(model, folder, **card))
     if kept == folder.encoder_file:
-        print(
+        _say(
             f"{kept} holds the encoder in Keras's own format: its backbone is from "
-            "elsewhere, and no preset describes it.",
-            flush=True,
+            "elsewhere, and no preset describes it."
         )
     return results
+
+
+def _say(text: str) -> None:
+    """Prints, in one process of several."""
+    if replicas.is_chief():
+        print(text, flush=True)
+
+
+def _check_sizes(recipe: Recipe) -> None:
+    """Raises, before anything is written, where batches cannot be dealt out."""
+    devices = replicas.num_devices()
+    if recipe.batch_size % devices:
+        raise ValueError(
+            "`batch_size` must be a multiple of the number of devices; "
+            "distribution='none' takes one alone. "
+            f"Received: batch_size={recipe.batch_size}, {devices} devices"
+        )
+    check_microbatch_size(recipe.microbatch_size, recipe.batch_size)
 
 
 def load_batches(recipe: Recipe):
@@ -101,8 +145,13 @@ def build_model(recipe: Recipe, steps_per_epoch: int):
         )
     views = kv.TwoViews(recipe.image_size, recipe=recipe.views, seed=recipe.seed)
     model = kv.METHODS[recipe.method](
-        build_encoder(recipe), kv.expander(recipe.expander), views=views
+        build_encoder(recipe),
+        kv.expander(recipe.expander),
+        views=views,
+        microbatch_size=recipe.microbatch_size,
     )
+    if recipe.remat:
+        rematerialize(model.encoder)
     model.compile(build_optimizer(recipe, steps_per_epoch))
     return model
 
@@ -143,7 +192,8 @@ def _claim(folder: RunFolder, recipe: Recipe, images: int) -> None:
     wanted["expander"] = list(recipe.expander)
     config = folder.read_json("config.json")
     if config is not None:
-        stored = config.get("recipe", {})
+        # A run of an older version has no field that came later.
+        stored = {**dataclasses.asdict(Recipe()), **config.get("recipe", {})}
         different = [name for name in wanted if wanted[name] != stored.get(name)]
         if different:
             changes = ", ".join(
@@ -171,6 +221,7 @@ def _claim(folder: RunFolder, recipe: Recipe, images: int) -> None:
                 "python": platform.python_version(),
             },
             "machine": f"{platform.machine()}, {os.cpu_count()} processor cores",
+            "devices": replicas.num_devices(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         },
     )
@@ -179,7 +230,7 @@ def _claim(folder: RunFolder, recipe: Recipe, images: int) -> None:
 def _fit(model, batches, recipe, folder, callbacks, verbose) -> None:
     resume = kv.callbacks.Resume(folder.checkpoint)
     if resume.epoch:
-        print(f"Going on after epoch {resume.epoch} of {recipe.epochs}.", flush=True)
+        _say(f"Going on after epoch {resume.epoch} of {recipe.epochs}.")
     begin, first = time.perf_counter(), resume.epoch
     try:
         model.fit(
@@ -187,12 +238,20 @@ def _fit(model, batches, recipe, folder, callbacks, verbose) -> None:
             epochs=recipe.epochs,
             initial_epoch=resume.epoch,
             callbacks=[*callbacks, HistoryFile(folder), resume],
-            verbose=verbose,
+            verbose=verbose if replicas.is_chief() else 0,
         )
         if first < recipe.epochs:
-            print(f"Training took {time.perf_counter() - begin:.0f} s.", flush=True)
+            _say(f"Training took {time.perf_counter() - begin:.0f} s.")
+    except replicas.LOST as error:
+        if replicas.process()[1] == 1:
+            raise
+        reason = str(error).partition("\n")[0]
+        raise ConnectionError(
+            "Another process of this run has ended. Started again, all of them go on "
+            f"after the last whole epoch. ({reason})"
+        ) from error
     finally:
-        if rows := folder.read_history():
+        if replicas.is_chief() and (rows := folder.read_history()):
             title = f"{recipe.method}, {recipe.encoder}, {recipe.data}"
             with contextlib.suppress(OSError):  # never in place of the first error
                 draw_curves(rows, folder.curves, title)
@@ -207,8 +266,11 @@ class _Report:
 
     ROWS = ("raw pixels", "untrained", "trained")
 
-    def __init__(self, recipe: Recipe, folder: RunFolder, streamed: bool):
+    def __init__(
+        self, recipe: Recipe, folder: RunFolder, streamed: bool, encoder: LocalCopy
+    ):
         self.folder = folder
+        self.encoder = encoder
         self.streamed = streamed
         self.results = folder.read_json("evaluation.json") or {}
         self.splits = {}
@@ -231,28 +293,33 @@ class _Report:
             return []
         return [kv.callbacks.OnlineKNN(self.splits["train"], self.splits["validation"])]
 
-    def before(self, encoder) -> None:
+    def before(self) -> None:
         """Measures raw pixels and the untrained encoder, once a run."""
-        for name, measured in zip(self.ROWS, (None, encoder)):
-            wanted = measured is not None or not self.streamed
-            if wanted and "test" in self.splits and name not in self.results:
-                self._measure(name, measured)
+        if not replicas.is_chief() or "test" not in self.splits:
+            return
+        for name in self.ROWS[self.streamed : 2]:
+            if name not in self.results:
+                self._measure(name)
 
-    def after(self, encoder) -> dict:
+    def after(self) -> dict:
         """Measures the trained encoder and prints the table."""
         if "test" not in self.splits:
             print("No labelled test split: nothing to compare the encoder on.")
             return {}
         if "trained" not in self.results:
-            self._measure("trained", encoder)
+            self._measure("trained")
         results = {row: self.results[row] for row in self.ROWS if row in self.results}
         test = self.results["trained"]["knn"]["settings"]["test_images"]
         print(f"\nTop-1 accuracy on the {test:,} test images:\n{table(results)}")
         return results
 
-    def _measure(self, name: str, encoder) -> None:
-        # Logistic regression on pixels would take longer than the training.
-        protocols = ("knn",) if encoder is None else ("knn", "linear")
+    def _measure(self, name: str) -> None:
         train, test = self.splits["train"], self.splits["test"]
-        self.results[name] = measure(encoder, train, test, protocols)
+        if name == "raw pixels":
+            # Logistic regression on pixels would take longer than the training.
+            self.results[name] = measure(None, train, test, ("knn",))
+        else:
+            self.results[name] = self.encoder.use(
+                lambda encoder: measure(encoder, train, test, ("knn", "linear"))
+            )
         self.folder.write_json("evaluation.json", self.results)

@@ -41,6 +41,12 @@ class Recipe:
         warmup_epochs: length of the linear warm-up; may be a fraction. Defaults to
             10, or a tenth of the epochs where that is less.
         precision: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`.
+        microbatch_size: number of images that the network works on at a time, where
+            a batch does not fit into memory, see `kv.VICReg`. Defaults to all.
+        remat: whether activations of the encoder are computed again in the backward
+            pass, not kept, see `keras_vicreg.rematerialization`. Unlike pieces, it
+            leaves batch normalization as it is. An encoder that cannot be divided
+            gives a warning.
         seed: of weights, order and views.
     """
 
@@ -61,6 +67,8 @@ class Recipe:
     weight_decay: float = 1e-6
     warmup_epochs: float | None = None
     precision: str = "float32"
+    microbatch_size: int | None = None
+    remat: bool = False
     seed: int = 0
 
     def __post_init__(self):
@@ -80,6 +88,12 @@ class Recipe:
                 "`stem` and `width` must be left out unless `encoder` is a ResNet. "
                 f"Received: encoder={self.encoder!r}, stem={self.stem!r}, "
                 f"width={self.width!r}"
+            )
+        if self.remat and self.microbatch_size is not None:
+            raise ValueError(
+                "`remat` must be left out with `microbatch_size`, which computes "
+                "everything again already. "
+                f"Received: microbatch_size={self.microbatch_size}, remat=True"
             )
         if self.optimizer != "lars" and self.learning_rate is None:
             raise ValueError(

@@ -6,12 +6,21 @@ nothing has to be gathered. PyTorch runs one process, one replica.
 """
 
 import collections
+import concurrent.futures
 import contextlib
 
 import keras
 
 if keras.config.backend() == "tensorflow":
     import tensorflow as tf
+
+    # What a collective operation raises when a process that it waits for is gone.
+    LOST = (
+        tf.errors.AbortedError,
+        tf.errors.DeadlineExceededError,
+        tf.errors.InternalError,
+        tf.errors.UnavailableError,
+    )
 
     def scope():
         """Makes the scope of the strategy that is in force, to enter it again."""
@@ -64,6 +73,8 @@ if keras.config.backend() == "tensorflow":
 elif keras.config.backend() == "torch":
     import torch
 
+    LOST = ()
+
     def scope():
         """Makes a scope without effect."""
         return contextlib.nullcontext
@@ -106,6 +117,9 @@ elif keras.config.backend() == "torch":
 
 else:
     import jax
+
+    # JAX has one error for all that happens in a running program.
+    LOST = (jax.errors.JaxRuntimeError,)
 
     def scope():
         """Makes the scope of the distribution that is in force, to enter it again."""
@@ -157,6 +171,28 @@ def scale_loss(loss):
 def is_chief() -> bool:
     """Whether this process is the one that writes files and speaks."""
     return process()[0] == 0
+
+
+def alone(function):
+    """Calls a function as on one device in one process, and returns its result.
+
+    A distribution is in force in the thread that entered it, and in no other. So
+    models that the function makes are this process's own, and no other process has
+    to take part; the global dtype policy is as outside.
+
+    Args:
+        function: without arguments.
+    """
+    if num_devices() == 1:
+        return function()
+    policy = keras.config.dtype_policy()
+
+    def call():
+        keras.config.set_dtype_policy(policy)
+        return function()
+
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(call).result()
 
 
 _inside = collections.Counter()

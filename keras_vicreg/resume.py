@@ -8,6 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_vicreg import replicas
+
 
 class Resume(keras.callbacks.Callback):
     """Saves the whole training state after each epoch, and goes on from it.
@@ -15,10 +17,12 @@ class Resume(keras.callbacks.Callback):
     Weights, optimizer (with the step the schedule is at), and the states of all
     random generators are kept in one file, `epoch-0007.npz` after 7 epochs, written
     under another name and renamed: whenever the run is cut off, the last whole
-    checkpoint is there.
+    checkpoint is there. Of several processes the chief alone writes; all go on from
+    what it wrote.
 
     Args:
         folder: path of the folder for the checkpoint, made where there is none.
+            Several processes must share it.
 
     Raises:
         ValueError: if `folder` is a file, or the checkpoint there was not made by
@@ -86,6 +90,9 @@ class Resume(keras.callbacks.Callback):
         self._started = True
 
     def on_epoch_end(self, epoch, logs=None):
+        # No other process has to take part: each holds the whole state.
+        if not replicas.is_chief():
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         older = self._checkpoints()
         temporary = self.folder / ".part.npz"

@@ -16,12 +16,16 @@ from pathlib import Path
 
 import keras
 
+from keras_vicreg import replicas
+
 
 class RunFolder:
     """Paths of a run, and files that are written whole or not at all.
 
+    Of several processes, all read and the chief alone writes.
+
     Args:
-        path: the folder, made where there is none.
+        path: the folder, made where there is none. Several processes share it.
 
     Raises:
         ValueError: if `path` is a file.
@@ -31,7 +35,8 @@ class RunFolder:
         self.path = Path(path)
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"`run_dir` must be a folder. Received: {path} (a file)")
-        self.path.mkdir(parents=True, exist_ok=True)
+        if replicas.is_chief():
+            self.path.mkdir(parents=True, exist_ok=True)
         self.checkpoint = self.path / "checkpoint"
         self.encoder = self.path / "encoder"
         self.encoder_file = self.path / "encoder.keras"
@@ -52,7 +57,8 @@ class RunFolder:
 
     def write_json(self, name: str, content: dict) -> None:
         """Writes a JSON file, in place of an older one."""
-        write_text(self.path / name, json.dumps(content, indent=2) + "\n")
+        if replicas.is_chief():
+            write_text(self.path / name, json.dumps(content, indent=2) + "\n")
 
     def read_history(self) -> list[dict]:
         """Rows of history.csv, numbers as floats, cells left empty as `None`."""
@@ -80,6 +86,8 @@ class HistoryFile(keras.callbacks.Callback):
         self._begin = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
+        if not replicas.is_chief():
+            return
         rows = [row for row in self.folder.read_history() if row["epoch"] <= epoch]
         seconds = round(time.perf_counter() - self._begin, 2)
         rows.append({"epoch": epoch + 1, "seconds": seconds, **(logs or {})})

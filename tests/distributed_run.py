@@ -1,8 +1,10 @@
 """A run on many devices, in a process of its own.
 
     python distributed_run.py OUT STRATEGY [cpus=N batch_norm=0 microbatch=N xla=1]
+    python distributed_run.py OUT STRATEGY [cpus=N] count=1
 
-It writes the loss of each of three epochs and the final weights.
+It writes the loss of each of three epochs and the final weights, or, with `count`, the
+numbers of the images in the order in which views were made of them (TensorFlow).
 """
 
 import os
@@ -32,10 +34,25 @@ import toys  # noqa: E402
 import keras_vicreg as kv  # noqa: E402
 from keras_vicreg import replicas  # noqa: E402
 
+seen = []
+
+
+class Views(toys.ShiftedViews):
+    def call(self, images):
+        if "count" in OPTIONS:
+            numbers = images[:, 0, 0, 0]
+            tf.py_function(lambda x: seen.extend(x.numpy()), [numbers], [])
+        return super().call(images)
+
+
+images = toys.images(67)
+if "count" in OPTIONS:
+    images[:, 0, 0, 0] = np.arange(67)
+
 with kv.distribution(sys.argv[2]):
     model = toys.vicreg(
         batch_norm=OPTIONS.get("batch_norm", "1") == "1",
-        views=toys.ShiftedViews(),
+        views=Views(),
         microbatch_size=int(OPTIONS.get("microbatch", 0)) or None,
         jit_compile=bool(OPTIONS.get("xla")) or "auto",
     )
@@ -44,10 +61,10 @@ with kv.distribution(sys.argv[2]):
         if len(kernel.shape) > 1:
             scale = np.prod(kernel.shape[:-1]) ** -0.5
             kernel.assign(rng.normal(0, scale, kernel.shape))
-    history = model.fit(toys.images(67), batch_size=16, epochs=3, verbose=0).history
+    history = model.fit(images, batch_size=16, epochs=3, verbose=0).history
     devices = replicas.num_devices()
     weights = [keras.ops.convert_to_numpy(v.value) for v in model.weights]
     if replicas.is_chief():
         losses = {name: np.array(values) for name, values in history.items()}
         weights = {str(number): value for number, value in enumerate(weights)}
-        np.savez(sys.argv[1], devices=devices, **losses, **weights)
+        np.savez(sys.argv[1], devices=devices, seen=seen, **losses, **weights)

@@ -12,9 +12,10 @@ import keras
 import numpy as np
 import pytest
 import toys
+from keras import ops
 
 import keras_vicreg as kv
-from keras_vicreg import distribute
+from keras_vicreg import distribute, replicas
 
 HERE = Path(__file__).parent
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
@@ -119,11 +120,21 @@ def test_pieces_compute_what_the_whole_does(run, backend, devices, arguments):
     assert_equal(pieces, one)
 
 
+@pytest.mark.parametrize("devices", [2, slow(4)])
+def test_every_image_of_an_epoch_is_seen_once(run, devices):
+    """Of 67 images in batches of 16 all but three, others in every epoch."""
+    found = run("tensorflow", 1, "mirrored", f"cpus={devices}", "count=1")
+    assert found["devices"] == devices
+    epochs = found["seen"].reshape(3, 64)
+    assert all(len(set(epoch)) == 64 for epoch in epochs)
+    assert len({frozenset(epoch) for epoch in epochs}) == 3
+
+
 def assert_equal(many, one):
     """Weights to 1e-5, terms to 1e-5 of the loss they are parts of."""
     for name, expected in one.items():
         scale = 1.0 if name.isdigit() else one["loss"].max()
-        if name != "devices":
+        if name not in ("devices", "seen"):
             np.testing.assert_allclose(
                 many[name], expected, atol=1e-5 * scale, rtol=0, err_msg=name
             )
@@ -161,28 +172,6 @@ class TestOnTensorFlow:
         with pytest.raises(ValueError, match="drop_remainder=True"):
             model.fit(data, verbose=0)
 
-    def test_every_image_is_seen_once_in_an_epoch(self):
-        """Of 67 images in batches of 16 all but three, others in every epoch."""
-        import tensorflow as tf
-
-        images = toys.images(67)
-        images[:, 0, 0, 0] = np.arange(67)
-        seen = []
-
-        class Count(toys.ShiftedViews):
-            def call(self, images):
-                tf.py_function(
-                    lambda x: seen.extend(x.numpy()), [images[:, 0, 0, 0]], []
-                )
-                return super().call(images)
-
-        with kv.distribution("mirrored"):
-            model = toys.vicreg(views=Count())
-        for _ in range(3):
-            seen.clear()
-            model.fit(images, batch_size=16, verbose=0)
-            assert len(seen) == len(set(seen)) == 64
-
     def test_devices_that_are_not_there(self):
         with pytest.raises(ValueError, match=r"must be among .*CPU:1. Received: GPU:7"):
             in_scope("mirrored", ["CPU:0", "GPU:7"])
@@ -196,6 +185,62 @@ class TestOnTensorFlow:
         assert model.distribute_strategy.num_replicas_in_sync == 2
         assert in_scope("none").distribute_strategy.num_replicas_in_sync == 1
         assert distribute.find_devices() == ["CPU:0", "CPU:1"]
+
+
+@pytest.fixture
+def float64():
+    """Everything Keras makes is float64."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy(policy)
+
+
+class Float64(kv.VICReg):
+    """The formula of the paper in float64, gathered and scaled as the package does."""
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        a, b = map(replicas.gather, y_pred)
+        loss = 25 * ops.mean(ops.square(a - b))
+        for z in (a, b):
+            z = z - ops.mean(z, axis=0)
+            samples, features = ops.cast(ops.shape(z)[0], "float64"), z.shape[1]
+            covariance = ops.matmul(ops.transpose(z), z) / (samples - 1)
+            std = ops.sqrt(ops.diagonal(covariance) + 1e-4)
+            others = covariance * (1 - ops.eye(features, dtype="float64"))
+            loss += 25 * ops.mean(ops.relu(1 - std)) / 2
+            loss += ops.sum(ops.square(others)) / features
+        assert loss.dtype == "float64"
+        return replicas.scale_loss(loss)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("float64")
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="of TensorFlow")
+def test_the_gradient_of_two_replicas_in_float64(monkeypatch):
+    """The package's own loss is float32: this is about all that is around it."""
+    monkeypatch.setattr(kv, "VICReg", Float64)
+    gradients = []
+    for strategy in ("none", "mirrored"):
+        with kv.distribution(strategy):
+            model = toys.vicreg(
+                batch_norm=False,
+                views=toys.ShiftedViews(),
+                optimizer=keras.optimizers.SGD(1.0),
+            )
+        before = [v.numpy() for v in model.trainable_variables]
+        model.fit(toys.images(16), batch_size=16, shuffle=False, verbose=0)
+        after = [v.numpy() for v in model.trainable_variables]
+        gradients.append([b - a for b, a in zip(before, after)])
+    assert model.distribute_strategy.num_replicas_in_sync == 2
+    assert max(np.abs(one).max() for one in gradients[0]) > 0.1
+    for one, two in zip(*gradients):
+        assert one.dtype == "float64"
+        np.testing.assert_allclose(two, one, atol=1e-10, rtol=0)
 
 
 def synchronized(model):

@@ -18,6 +18,7 @@ KNOWS_THE_BACKEND = {
     "replicas.py",
     "distribute.py",
     "microbatch.py",
+    "rematerialization.py",
     "xla.py",
 }
 

@@ -1,0 +1,172 @@
+"""Activations of an encoder that are computed again in the backward pass, not kept.
+
+`keras.RematScope` of Keras 3.15 cannot do it: on TensorFlow and JAX it fails for every
+layer with a `training` argument, on PyTorch running statistics move twice, and it
+works layer by layer, whose inputs are all kept.
+"""
+
+import collections
+import inspect
+import itertools
+import math
+import warnings
+
+import keras
+from keras import ops
+
+if keras.config.backend() == "tensorflow":
+    import tensorflow as tf
+
+    def compute_again(step):
+        """A function that keeps its inputs alone, and computes `step` twice.
+
+        Args:
+            step: pure function of weights, states (lists of tensors) and a tensor,
+                that returns new states and an output.
+        """
+
+        def twice(weights, states, x):
+            weights = [tf.identity(weight) for weight in weights]  # and no variables
+
+            @tf.custom_gradient
+            def once(x, *weights):
+                def gradient(*upstream):
+                    # Not before it is needed, or all segments are computed again at
+                    # once; and as other tensors, or it is merged with the first time.
+                    with tf.control_dependencies(upstream[-1:]):
+                        inputs = [tf.identity(t) for t in (x, *weights)]
+                    with tf.GradientTape() as tape:
+                        tape.watch(inputs)
+                        _, output = step(inputs[1:], states, inputs[0])
+                    return tape.gradient(
+                        output,
+                        inputs,
+                        upstream[-1],
+                        unconnected_gradients=tf.UnconnectedGradients.ZERO,
+                    )
+
+                after, output = step(weights, states, x)
+                return (*after, output), gradient
+
+            *after, output = once(x, *weights)
+            return after, output
+
+        return twice
+
+else:
+    compute_again = keras.remat
+
+
+def rematerialize(model) -> None:
+    """Makes a model keep a few of its activations in training, and not the rest.
+
+    It is divided into about as many segments as the root of its number of layers, at
+    places where one tensor holds all that follows needs; in training the tensors
+    between segments are kept, and each segment is computed once more for its gradient.
+    Values and gradients stay the same to rounding, running statistics and random
+    states move once, and what is saved of the model knows nothing of it.
+
+    Args:
+        model: a functional `keras.Model` with one input and one output. One that
+            cannot be divided stays as it is, with a warning.
+
+    Reference:
+        Chen, Xu, Zhang, Guestrin, "Training Deep Nets with Sublinear Memory Cost",
+        2016, https://arxiv.org/abs/1604.06174
+    """
+    tensors = find_bottlenecks(model)
+    if len(tensors) < 4:
+        warnings.warn(
+            f"{model.name!r} cannot be divided, so that `remat` has no effect: no "
+            "layer but the first and the last holds all that follows it needs.",
+            stacklevel=2,
+        )
+        return
+    model.call = _Segments(model, tensors)
+
+
+def find_bottlenecks(model) -> list:
+    """Symbolic tensors through which all that follows passes, first and last too.
+
+    None where a layer is called more than once, or the model is not a graph of layers.
+    """
+    operations = [
+        op
+        for op in getattr(model, "operations", ())
+        if not isinstance(op, keras.layers.InputLayer)
+    ]
+    if not operations:
+        return []
+    inputs = [[id(t) for t in keras.tree.flatten(op.input)] for op in operations]
+    waiting = collections.Counter(itertools.chain(*inputs))
+    alive, found = {id(model.input)}, [model.input]
+    for op, used in zip(operations, inputs):
+        if not alive.issuperset(used):  # of a call that the layer does not name
+            return []
+        waiting.subtract(used)
+        made = keras.tree.flatten(op.output)
+        alive = {t for t in alive if waiting[t]} | {id(t) for t in made}
+        if len(alive) == 1:
+            found += made
+    return found if found[-1] is model.output else []
+
+
+class _Segments:
+    """The `call` of a model, which it stands in front of."""
+
+    def __init__(self, model, tensors):
+        self.model, self.stock = model, model.call
+        step = math.isqrt(len(tensors) - 1)
+        chosen = [*tensors[:-1:step], tensors[-1]]
+        self.segments = [Segment(*pair) for pair in itertools.pairwise(chosen)]
+
+    def __call__(self, inputs, training=None, mask=None, **kwargs):
+        if not training:
+            return self.stock(inputs, training=training, mask=mask, **kwargs)
+        x = ops.cast(inputs, self.model.input.dtype)
+        for segment in self.segments:
+            x = segment.compute(x)
+        return x
+
+
+class Segment(keras.layers.Layer):
+    """The part of a functional model between two of its tensors."""
+
+    def __init__(self, start, end):
+        super().__init__(autocast=False)
+        self.function = keras.Function(start, end)
+        parts = [
+            op for op in self.function.operations if isinstance(op, keras.layers.Layer)
+        ]
+        self.weighed = [v for part in parts for v in part.trainable_variables]
+        self.carried = [v for part in parts for v in part.non_trainable_variables]
+        self.built = True
+
+    def call(self, x, training=None):
+        # The graph has kept each layer's default for `training`, and there is no
+        # public way to exchange it.
+        def in_mode(op):
+            if "training" not in inspect.signature(op.call).parameters:
+                return op
+            return lambda *args, **kwargs: op(*args, **{**kwargs, "training": training})
+
+        outputs = self.function._run_through_graph([x], operation_fn=in_mode)
+        return keras.tree.flatten(outputs)[0]
+
+    def compute(self, x):
+        """Its output in training; only `x` is kept for the gradient."""
+
+        def step(weights, states, x):
+            mapping = [*zip(self.weighed, weights), *zip(self.carried, states)]
+            with keras.StatelessScope(state_mapping=mapping) as scope:
+                x = self(x, training=True)
+            return [scope.get_current_value(v) for v in self.carried], x
+
+        states, x = compute_again(step)(
+            [ops.convert_to_tensor(v) for v in self.weighed],
+            [ops.copy(v) for v in self.carried],  # PyTorch assigns in place
+            x,
+        )
+        for variable, state in zip(self.carried, states):
+            variable.assign(state)
+        return x

@@ -1,0 +1,155 @@
+"""Activations that are computed again: the same training, less memory."""
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import toys
+
+import keras_vicreg as kv
+from keras_vicreg import cli
+from keras_vicreg.recipes import Recipe
+from keras_vicreg.rematerialization import find_bottlenecks, rematerialize
+
+
+def trained(remat, encoder=toys.encoder, size=8):
+    """Loss of each of 8 steps, and the model after them."""
+    keras.utils.set_random_seed(0)
+    model = kv.VICReg(encoder(), kv.expander((16, 16)), views=toys.ShiftedViews())
+    if remat:
+        rematerialize(model.encoder)
+    model.compile(keras.optimizers.SGD(1e-3))
+    history = model.fit(toys.images(64, size), batch_size=16, epochs=2, verbose=0)
+    return history.history["loss"], model
+
+
+def resnet():
+    return kv.encoder("resnet18", (32, 32, 3), stem="cifar", width=0.0625)
+
+
+def dropping():
+    """Random numbers and running statistics in one segment."""
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    for _ in range(3):
+        x = keras.layers.Conv2D(6, 3, padding="same")(x)
+        x = keras.layers.BatchNormalization(momentum=0.9)(x)
+        x = keras.layers.Dropout(0.5, seed=1)(x)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize(("encoder", "size"), [(resnet, 32), (dropping, 8)])
+def test_training_stays_the_same(encoder, size):
+    losses, model = trained(False, encoder, size)
+    again, other = trained(True, encoder, size)
+    np.testing.assert_allclose(again, losses, rtol=1e-6)
+    for variable, expected in zip(other.variables, model.variables, strict=True):
+        found, expected = map(keras.ops.convert_to_numpy, (variable, expected))
+        np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=variable.path)
+
+
+@pytest.mark.every_backend
+def test_what_is_saved_knows_nothing_of_it(tmp_path):
+    _, model = trained(True, resnet, 32)
+    model.encoder.save(tmp_path / "encoder.keras")
+    loaded = keras.saving.load_model(tmp_path / "encoder.keras")
+    images = toys.images(4, 32)
+    np.testing.assert_allclose(
+        loaded.predict(images, verbose=0),
+        model.encoder.predict(images, verbose=0),
+        atol=1e-6,
+    )
+    assert "call" not in vars(loaded)
+    kv.save_to_preset(model, tmp_path / "preset")
+    assert kv.from_preset(str(tmp_path / "preset")).output_shape == (None, 32)
+
+
+def test_the_places_are_those_between_blocks():
+    """None within a residual block: the short cut is alive beside it."""
+    names = [
+        tensor._keras_history.operation.name for tensor in find_bottlenecks(resnet())
+    ]
+    assert any("layer1_0" in name for name in names)
+    assert not any(name.endswith(("_conv1", "_bn1", "_conv2")) for name in names[5:])
+
+
+def shared():
+    """A layer that is called twice."""
+    inputs = keras.Input((8, 8, 3))
+    layer = keras.layers.Conv2D(3, 3, padding="same")
+    x = keras.layers.ReLU()(layer(keras.layers.ReLU()(layer(inputs))))
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+
+
+def nested():
+    return keras.Sequential([keras.Input((8, 8, 3)), toys.encoder()])
+
+
+@pytest.mark.parametrize("encoder", [shared, nested])
+def test_what_cannot_be_divided_stays_as_it_is(encoder):
+    model = encoder()
+    with pytest.warns(UserWarning, match="cannot be divided, so that `remat` has no"):
+        rematerialize(model)
+    assert "call" not in vars(model)
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="of TensorFlow")
+def test_two_replicas_compute_the_same():
+    losses, model = trained(False)
+    with kv.distribution("mirrored"):
+        again, other = trained(True)
+    assert other.distribute_strategy.num_replicas_in_sync == 2
+    np.testing.assert_allclose(again, losses, rtol=1e-5)
+    for variable, expected in zip(other.weights, model.weights, strict=True):
+        np.testing.assert_allclose(variable.numpy(), expected.numpy(), atol=1e-5)
+
+
+PEAK = """
+import resource, sys, keras, numpy as np, keras_vicreg as kv
+from keras_vicreg.rematerialization import rematerialize
+
+encoder = kv.encoder("resnet18", (32, 32, 3), stem="cifar", width=0.25)
+if sys.argv[1] == "True":
+    rematerialize(encoder)
+model = kv.VICReg(encoder, kv.expander((64, 64)))
+model.compile(keras.optimizers.SGD(0.01))
+images = np.zeros((512, 32, 32, 3), "uint8")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+model.fit((images, images), batch_size=512, verbose=0)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="of TensorFlow")
+def test_it_takes_less_memory():
+    """A batch of 512: the peak of a process over what it held before the step."""
+    whole, again = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", PEAK, str(remat)],
+                env={**os.environ, "PYTHONPATH": str(Path(kv.__file__).parents[1])},
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout.split()[-1]
+        )
+        for remat in (False, True)
+    )
+    assert again < 0.75 * whole
+
+
+def test_from_the_command_line(tmp_path, capsys):
+    with pytest.raises(ValueError, match="`remat` must be left out with"):
+        Recipe(remat=True, microbatch_size=8)
+    options = cli.build_parser().parse_args(["pretrain", "--remat"])
+    assert options.remat
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rematerialize(resnet())
