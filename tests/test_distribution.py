@@ -172,6 +172,18 @@ class TestOnTensorFlow:
         with pytest.raises(ValueError, match="drop_remainder=True"):
             model.fit(data, verbose=0)
 
+    def test_an_encoder_of_many_devices_embeds_each_image_once(self):
+        import tensorflow as tf
+
+        images = toys.images(41)
+        model = in_scope("mirrored")
+        model.fit(images, batch_size=16, verbose=0)
+        batches = tf.data.Dataset.from_tensor_slices(images).batch(16)
+        found = [kv.embed(model.encoder, data) for data in (images, batches)]
+        alone = model.encoder(images, training=False)
+        for features in found:
+            np.testing.assert_allclose(features, alone, atol=1e-5)
+
     def test_devices_that_are_not_there(self):
         with pytest.raises(ValueError, match=r"must be among .*CPU:1. Received: GPU:7"):
             in_scope("mirrored", ["CPU:0", "GPU:7"])

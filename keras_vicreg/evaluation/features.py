@@ -137,8 +137,12 @@ def _embed_batches(encoder, batches):
     features, labels = [], []
     for images, label in batches:
         images = np.asarray(images)
-        pixels = images.reshape(len(images), -1)
-        features.append(encoder.predict_on_batch(images) if encoder else pixels)
+        if encoder:
+            # `predict_on_batch` would give each replica the whole batch.
+            found = encoder.predict(images, batch_size=len(images), verbose=0)
+        else:
+            found = images.reshape(len(images), -1)
+        features.append(found)
         labels.append(np.ravel(label))
     if not features:
         raise ValueError("`images` must be at least one. Received: no batch")
