@@ -1,13 +1,11 @@
 """The nearest-neighbour classifier as a callback, to watch a run learn."""
 
-import keras
-
 from keras_vicreg.evaluation import knn
 from keras_vicreg.evaluation.subsets import evenly
-from keras_vicreg.local_copy import LocalCopy
+from keras_vicreg.online_evaluation import OnlineEvaluation
 
 
-class OnlineKNN(keras.callbacks.Callback):
+class OnlineKNN(OnlineEvaluation):
     """Adds `knn_top1` to the logs of every epoch.
 
     Use labelled data of its own or a held-out part of train, never the test images:
@@ -17,7 +15,7 @@ class OnlineKNN(keras.callbacks.Callback):
         train: pair `(images, labels)` of arrays.
         validation: the same.
         images: int, at most how many of each to take, evenly spaced; bounds the cost.
-            Defaults to 400.
+            Defaults to 200.
         k: int, number of neighbours. Defaults to 20.
 
     Example:
@@ -31,20 +29,13 @@ class OnlineKNN(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, train, validation, *, images: int = 400, k: int = 20):
-        super().__init__()
-        self.train = evenly(train, images)
-        self.validation = evenly(validation, images)
-        self.k = min(k, len(self.train[1]))
+    def __init__(self, train, validation, *, images: int = 200, k: int = 20):
+        train, self.train_labels = evenly(train, images)
+        validation, self.validation_labels = evenly(validation, images)
+        super().__init__(train, validation)
+        self.k = min(k, len(train))
 
-    def set_model(self, model):
-        super().set_model(model)
-        self.encoder = LocalCopy(model.encoder)
-
-    def on_epoch_end(self, epoch, logs=None):
-        if logs is not None:
-            # Every process computes it: their logs agree, and none waits.
-            logs["knn_top1"] = self.encoder.use(self._top1)
-
-    def _top1(self, encoder) -> float:
-        return knn(encoder, self.train, self.validation, k=self.k).top1
+    def figures(self, train, validation) -> dict:
+        train = train, self.train_labels
+        validation = validation, self.validation_labels
+        return {"knn_top1": knn(None, train, validation, k=self.k).top1}

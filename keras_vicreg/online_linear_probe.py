@@ -1,12 +1,11 @@
 """The linear probe as a callback, to watch a run learn."""
 
-import keras
-
 from keras_vicreg.evaluation import linear_probe
 from keras_vicreg.evaluation.subsets import evenly
+from keras_vicreg.online_evaluation import OnlineEvaluation
 
 
-class OnlineLinearProbe(keras.callbacks.Callback):
+class OnlineLinearProbe(OnlineEvaluation):
     """Adds `linear_top1` to the logs of every epoch.
 
     A logistic regression on representations of labelled images of its own: the data
@@ -18,7 +17,7 @@ class OnlineLinearProbe(keras.callbacks.Callback):
         train: pair `(images, labels)` of arrays, to fit the classifier to.
         validation: the same, to test it on.
         images: int, at most how many of each to take, evenly spaced; bounds the cost.
-            Defaults to 400.
+            Defaults to 200.
         regularization: float, see `kv.linear_probe`. Defaults to 0.01.
 
     Example:
@@ -33,19 +32,18 @@ class OnlineLinearProbe(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, train, validation, *, images: int = 400, regularization: float = 0.01
+        self, train, validation, *, images: int = 200, regularization: float = 0.01
     ):
-        super().__init__()
-        self.train = evenly(train, images)
-        self.validation = evenly(validation, images)
+        train, self.train_labels = evenly(train, images)
+        validation, self.validation_labels = evenly(validation, images)
+        super().__init__(train, validation)
         self.regularization = regularization
 
-    def on_epoch_end(self, epoch, logs=None):
-        if logs is not None:
-            found = linear_probe(
-                self.model.encoder,
-                self.train,
-                self.validation,
-                regularization=self.regularization,
-            )
-            logs["linear_top1"] = found.top1
+    def figures(self, train, validation) -> dict:
+        found = linear_probe(
+            None,
+            (train, self.train_labels),
+            (validation, self.validation_labels),
+            regularization=self.regularization,
+        )
+        return {"linear_top1": found.top1}

@@ -1,14 +1,13 @@
 """The health of the representations as a callback, without any label."""
 
-import keras
-
-from keras_vicreg.evaluation import embed, quality
+from keras_vicreg.evaluation import quality
 from keras_vicreg.evaluation.subsets import evenly
+from keras_vicreg.online_evaluation import OnlineEvaluation
 
 FIGURES = ("rankme", "std_mean", "std_min", "mean_cosine")
 
 
-class Quality(keras.callbacks.Callback):
+class Quality(OnlineEvaluation):
     """Adds `rankme`, `std_mean`, `std_min` and `mean_cosine` to the logs of an epoch.
 
     They are those of the encoder's representations, see `kv.quality`: a rank or a
@@ -19,7 +18,7 @@ class Quality(keras.callbacks.Callback):
         images: array `(n, height, width, channels)`, 0..255; no labels.
         count: int, at most how many of them to take, evenly spaced; bounds the cost
             and, where the representations have more features, the rank. Defaults to
-            800.
+            400.
 
     Example:
 
@@ -30,11 +29,9 @@ class Quality(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, images, *, count: int = 800):
-        super().__init__()
-        (self.images,) = evenly((images,), count)
+    def __init__(self, images, *, count: int = 400):
+        super().__init__(*evenly((images,), count))
 
-    def on_epoch_end(self, epoch, logs=None):
-        if logs is not None:
-            found = quality(embed(self.model.encoder, self.images))
-            logs.update({name: getattr(found, name) for name in FIGURES})
+    def figures(self, features) -> dict:
+        found = quality(features)
+        return {name: getattr(found, name) for name in FIGURES}

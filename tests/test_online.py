@@ -90,10 +90,11 @@ def test_history_csv_holds_them(tmp_path):
 def test_they_take_images_evenly_and_at_most_so_many():
     train, validation = labelled(60, 1), labelled(30, 2)
     watch = OnlineKNN(train, validation, images=7, k=20)
-    assert [len(part) for part in watch.train] == [7, 7]
-    assert [len(part) for part in watch.validation] == [7, 7]
+    assert len(watch.images) == 14
+    assert len(watch.train_labels) == len(watch.validation_labels) == 7
     assert watch.k == 7
-    np.testing.assert_array_equal(watch.train[0], train[0][[0, 10, 20, 30, 39, 49, 59]])
+    rows = [0, 10, 20, 30, 39, 49, 59]
+    np.testing.assert_array_equal(watch.images[:7], train[0][rows])
     assert len(Quality(train[0], count=9).images) == 9
     assert len(Quality(train[0]).images) == 60
     assert [len(part) for part in evenly(train, 1)] == [1, 1]
