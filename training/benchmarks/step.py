@@ -12,12 +12,15 @@ threads together, are what is least disturbed by that. A view is an image throug
 encoder: two a pair.
 
 On two cores of an Intel Xeon (AVX-512) with nothing else to do, views a second and, in
-brackets, a CPU second, in times of plain PyTorch. ResNet-18: channels last 1.05 (1.05),
-Keras on TensorFlow 1.20 (1.23), with Keras's own batch normalization 1.03 (1.04), with
-XLA 0.62 (0.65), Keras on JAX 0.52 (0.61), on torch 0.78 (0.78). ResNet-50: channels last
-0.91 (0.91), Keras on TensorFlow 1.01 (1.05), with Keras's own batch normalization 0.88
-(0.90). So the fused kernel makes the step a sixth faster; a second run gave ResNet-18
-1.03 by the clock, 1.21 by the CPU.
+brackets, a CPU second, in times of plain PyTorch:
+
+- ResNet-18: channels last 1.05 (1.05), Keras on TensorFlow 1.20 (1.23), with Keras's
+  own batch normalization 1.03 (1.04), with XLA 0.62 (0.65), on JAX 0.52 (0.61), on
+  torch 0.78 (0.78). A second run gave TensorFlow 1.03 by the clock, 1.21 by the CPU.
+- ResNet-50: channels last 0.91 (0.91), Keras on TensorFlow 1.01 (1.05), with Keras's
+  own batch normalization 0.88 (0.90).
+
+So the fused kernel of batch normalization makes the step a sixth faster.
 """
 
 import argparse
