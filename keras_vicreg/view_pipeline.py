@@ -26,16 +26,21 @@ class ViewPipeline:
     """
 
     def __init__(self, size, recipe: ViewRecipe):
-        self.crop = RandomResizedCrop(size, scale=recipe.scale)
+        # With a seed that is not used: to find one, Keras would draw from Python's
+        # random numbers, and what is drawn next would hang on what was cached.
+        unused = {"seed": 0}
+        self.crop = RandomResizedCrop(size, scale=recipe.scale, **unused)
         self.steps = [
-            RandomHorizontalFlip(0.5),
-            ColorJitter(*recipe.jitter, probability=0.8),
-            RandomGrayscale(0.2),
+            RandomHorizontalFlip(0.5, **unused),
+            ColorJitter(*recipe.jitter, probability=0.8, **unused),
+            RandomGrayscale(0.2, **unused),
         ]
         if recipe.blur:
-            self.steps.append(RandomGaussianBlur(recipe.blur, sigma=(0.1, 2.0)))
+            blur = RandomGaussianBlur(recipe.blur, sigma=(0.1, 2.0), **unused)
+            self.steps.append(blur)
         if recipe.solarize:
-            self.steps.append(RandomSolarize(recipe.solarize, threshold=128))
+            solarize = RandomSolarize(recipe.solarize, threshold=128, **unused)
+            self.steps.append(solarize)
         self.numbers = self.crop.numbers + sum(step.numbers for step in self.steps)
 
     def box(self, numbers, image_shape):

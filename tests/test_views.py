@@ -1,5 +1,7 @@
 """`kv.TwoViews`: what it makes of images, and that chance is where it belongs."""
 
+import random
+
 import keras
 import numpy as np
 import pytest
@@ -242,3 +244,15 @@ def test_bad_arguments(arguments, message):
 def test_images_of_an_unknown_number_of_channels():
     with pytest.raises(ValueError, match="must have a known number of channels"):
         kv.TwoViews(8).call(keras.Input((8, 8, None)))
+
+
+@pytest.mark.every_backend
+def test_making_views_with_a_seed_draws_no_random_number():
+    """Whatever was cached before, or what is made next would hang on that."""
+    view_maker.cache_clear()
+    keras.utils.set_random_seed(5)
+    expected = random.random()
+    keras.utils.set_random_seed(5)
+    for recipe in RECIPES:
+        kv.TwoViews(8, recipe, seed=0, local_views=2)
+    assert random.random() == expected
