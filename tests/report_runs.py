@@ -6,7 +6,7 @@ import json
 import keras
 import pytest
 import toys
-from PIL import Image
+from photographs import SIZE, save_images, save_splits
 
 import keras_vicreg as kv
 from keras_vicreg.evaluation.protocols import measure
@@ -15,28 +15,13 @@ from keras_vicreg.report.measured import measure_runs
 from keras_vicreg.report.run import read_runs
 
 HOSTILE = '<script>alert("x")<&\'b>'
-SIZE = 16
-
-
-def save_images(folder, count, seed, classes=None):
-    """Noise, a class brighter in a channel of its own."""
-    for index, pixels in enumerate(toys.images(count, size=SIZE, seed=seed) // 2):
-        name = f"{index:02}.png"
-        if classes:
-            pixels[:, :, index % len(classes)] += 90
-            name = f"{classes[index % len(classes)]}/{name}"
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(folder / name)
-    return folder
 
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
     """A labelled folder, one class with a name that is a script."""
     folder = tmp_path_factory.mktemp("images") / "photographs"
-    for seed, (split, count) in enumerate({"train": 48, "test": 24}.items()):
-        save_images(folder / split, count, seed, ["hat", "shoe", HOSTILE])
-    return folder
+    return save_splits(folder, {"train": 48, "test": 24}, ["hat", "shoe", HOSTILE])
 
 
 @pytest.fixture(scope="module")

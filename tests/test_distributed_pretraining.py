@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 import toys
+from photographs import save_splits
 from PIL import Image
 from safetensors.numpy import load_file
 from test_distribution import environments
@@ -38,15 +39,10 @@ BOUND = 60  # seconds in which the loss of a process ends the others
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
     """A labelled folder: no split is a multiple of the batch or of the devices."""
-    folder = tmp_path_factory.mktemp("photographs")
-    for seed, (split, count) in enumerate(
-        {"train": 41, "validation": 13, "test": 11}.items()
-    ):
-        for index, pixels in enumerate(toys.images(count, size=16, seed=seed)):
-            file = folder / split / f"class{index % 2}" / f"{index}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(file)
-    return folder
+    return save_splits(
+        tmp_path_factory.mktemp("photographs"),
+        {"train": 41, "validation": 13, "test": 11},
+    )
 
 
 @pytest.fixture(scope="module")

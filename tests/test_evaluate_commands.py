@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import toys
-from PIL import Image
+from photographs import save_images, save_splits
 
 import keras_vicreg as kv
 from keras_vicreg import evaluate_commands
@@ -37,23 +37,15 @@ def run(tmp_path, encoder):
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
     """A labelled folder, a class a colour: 60 images to train on and 24 to test."""
-    folder = tmp_path_factory.mktemp("photographs")
-    for seed, (split, count) in enumerate({"train": 60, "test": 24}.items()):
-        for index, pixels in enumerate(toys.images(count, size=16, seed=seed) // 2):
-            pixels[:, :, index % 2] += 60
-            file = folder / split / f"class{index % 2}" / f"{index:02}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(file)
-    return folder
+    return save_splits(
+        tmp_path_factory.mktemp("photographs"), {"train": 60, "test": 24}
+    )
 
 
 @pytest.fixture(scope="module")
 def unlabelled(tmp_path_factory):
     """A flat folder of 30 images."""
-    folder = tmp_path_factory.mktemp("unlabelled")
-    for index, pixels in enumerate(toys.images(30, size=16)):
-        Image.fromarray(pixels).save(folder / f"{index:02}.png")
-    return folder
+    return save_images(tmp_path_factory.mktemp("unlabelled"), 30)
 
 
 def command(*words):

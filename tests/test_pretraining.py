@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import toys
+from photographs import save_splits
 from PIL import Image
 
 import keras_vicreg as kv
@@ -35,15 +35,10 @@ SMALL += ["--distribution", "none"]  # the two devices here are tested elsewhere
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
     """A labelled folder: 40 images to train on, 12 to validate and 12 to test."""
-    folder = tmp_path_factory.mktemp("photographs")
-    for seed, (split, count) in enumerate(
-        {"train": 40, "validation": 12, "test": 12}.items()
-    ):
-        for index, pixels in enumerate(toys.images(count, size=16, seed=seed)):
-            file = folder / split / f"class{index % 2}" / f"{index}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(file)
-    return folder
+    return save_splits(
+        tmp_path_factory.mktemp("photographs"),
+        {"train": 40, "validation": 12, "test": 12},
+    )
 
 
 @pytest.fixture(scope="module")

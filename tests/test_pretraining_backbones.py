@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import toys
-from PIL import Image
+from photographs import save_splits
 
 import keras_vicreg as kv
 from keras_vicreg import cli
@@ -33,11 +33,7 @@ def place(tmp_path_factory):
     """A working folder with labelled photographs and a module with a backbone."""
     folder = tmp_path_factory.mktemp("place")
     (folder / "my_backbone.py").write_text(MODULE)
-    for split, count in (("train", 20), ("test", 8)):
-        for index, pixels in enumerate(toys.images(count, size=16)):
-            file = folder / "photos" / split / f"class{index % 2}" / f"{index}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(file)
+    save_splits(folder / "photos", {"train": 20, "test": 8})
     return folder
 
 
