@@ -14,8 +14,8 @@ from keras_vicreg import augment
 COUNT = 64
 
 
-def cases():
-    """Pairs of a layer and its parameters, which are those of the published recipe."""
+def cases(images):
+    """Layers, images for each, and parameters, those of the published recipe."""
     rng = np.random.default_rng(0)
     height, width = rng.integers(8, 65, (2, COUNT))
     top, left = rng.integers(0, 65 - height), rng.integers(0, 65 - width)
@@ -30,7 +30,7 @@ def cases():
         "order": np.argsort(rng.random((COUNT, 4)), axis=1).astype("int32"),
     }
     sigma = rng.uniform(0.1, 2.0, COUNT).astype("float32")
-    return [
+    layers = [
         (augment.RandomResizedCrop((32, 96)), box),
         (augment.RandomResizedCrop(24, interpolation="bilinear"), box),
         (augment.RandomHorizontalFlip(), some),
@@ -39,16 +39,28 @@ def cases():
         (augment.RandomGaussianBlur(), {"sigma": sigma}),
         (augment.RandomSolarize(), some),
     ]
+    # A photograph much larger than its view; wide enough for the blur's banded product;
+    # narrower than its kernel.
+    tiled = np.tile(images[:2], (1, 6, 8, 1))
+    large = {"top": 5, "left": 11, "height": tiled.shape[1] - 9, "width": 170}
+    large = {name: np.full(2, value, "float32") for name, value in large.items()}
+    blur = augment.RandomGaussianBlur()
+    return [
+        *((layer, images, parameters) for layer, parameters in layers),
+        (augment.RandomResizedCrop(24), tiled, large),
+        (blur, np.tile(images[:8], (1, 2, 2, 1))[:, 3:], {"sigma": sigma[:8]}),
+        (blur, images[:8, :1, :3], {"sigma": sigma[:8]}),
+    ]
 
 
 def pixels() -> dict:
-    """The name of each case -> its images, float32 `(COUNT, height, width, 3)`."""
+    """The name of each case -> its images, float32 `(n, height, width, 3)`."""
     images = kv.load_images("sample", split="test")[:COUNT]
     results = {}
-    for number, (layer, parameters) in enumerate(cases()):
+    for number, (layer, given, parameters) in enumerate(cases(images)):
         tensors = {k: keras.ops.convert_to_tensor(v) for k, v in parameters.items()}
-        images_now = keras.ops.convert_to_numpy(layer.apply(images, tensors))
-        results[f"{number} {type(layer).__name__}"] = images_now
+        result = keras.ops.convert_to_numpy(layer.apply(given, tensors))
+        results[f"{number} {type(layer).__name__}"] = result
     return results
 
 

@@ -1,4 +1,7 @@
-"""The pixels of the augmentation layers against Pillow and against float64."""
+"""The pixels of the augmentation layers against Pillow and against float64.
+
+Here on one backend; test_augment_backends.py holds the others against it.
+"""
 
 import itertools
 import math
@@ -72,7 +75,6 @@ def pillow_crop(picture, top, left, height, width, size, filter_):
     return box.resize((size[1], height), filter_).resize((size[1], size[0]), filter_)
 
 
-@pytest.mark.every_backend
 @pytest.mark.parametrize("size", [(32, 32), (20, 90)])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 def test_crop_is_pillows(photographs, size, interpolation):
@@ -98,7 +100,6 @@ def test_crop_is_pillows(photographs, size, interpolation):
     assert result.max() <= 255
 
 
-@pytest.mark.every_backend
 def test_crop_of_a_photograph_much_larger_than_the_result(photographs):
     sheet = photographs[:48].reshape(6, 8, *photographs.shape[1:])
     sheet = np.concatenate(np.concatenate(sheet, axis=1), axis=1)[None]
@@ -138,7 +139,6 @@ def resized(signal, size):
     return np.clip(rows, 0, 255)
 
 
-@pytest.mark.every_backend
 def test_crop_in_float64(photographs):
     images = photographs[:20]
     boxes = random_boxes(images, np.random.default_rng(1))
@@ -151,7 +151,6 @@ def test_crop_in_float64(photographs):
         np.testing.assert_allclose(output, resized(wide, 32), atol=3e-4)
 
 
-@pytest.mark.every_backend
 def test_flip_and_solarize_are_exact(photographs):
     some = np.arange(len(photographs)) % 3 == 0
     for layer, change in (
@@ -164,7 +163,6 @@ def test_flip_and_solarize_are_exact(photographs):
         np.testing.assert_array_equal(result[~some], photographs[~some])
 
 
-@pytest.mark.every_backend
 @pytest.mark.parametrize(
     ("name", "enhancer"),
     [
@@ -182,7 +180,6 @@ def test_enhancements_are_pillows(photographs, name, enhancer):
     assert_close(result, expected, 1.5, 0.5)
 
 
-@pytest.mark.every_backend
 def test_grey_is_pillows(photographs):
     some = np.arange(len(photographs)) % 3 == 0
     result = apply(augment.RandomGrayscale(), photographs, apply=some)
@@ -223,7 +220,6 @@ def pillow_hue(picture, turn):
     return Image.merge("HSV", (hue, saturation, value)).convert("RGB")
 
 
-@pytest.mark.every_backend
 def test_hue_is_a_rotation(photographs):
     turns = np.random.default_rng(0).uniform(-0.2, 0.2, len(photographs))
     turns = turns.astype("float32")
@@ -249,7 +245,6 @@ def jittered(image, order, brightness, contrast, saturation, hue):
     return x
 
 
-@pytest.mark.every_backend
 def test_every_order_of_the_jitter(photographs):
     orders = list(itertools.permutations(range(4)))
     images = photographs[: len(orders)]
@@ -273,7 +268,6 @@ def blurred(image, sigma):
     return image
 
 
-@pytest.mark.every_backend
 @pytest.mark.parametrize("tiles", [1, 2])  # 2: wide enough for the banded product
 def test_blur_is_a_gaussian(photographs, tiles):
     images = photographs if tiles == 1 else photographs[:40]
@@ -287,7 +281,6 @@ def test_blur_is_a_gaussian(photographs, tiles):
         np.testing.assert_allclose(output, expected, atol=1e-3)
 
 
-@pytest.mark.every_backend
 def test_blur_of_images_narrower_than_the_kernel():
     images = np.random.default_rng(0).uniform(0, 255, (2, 1, 3, 1)).astype("float32")
     result = apply(augment.RandomGaussianBlur(), images, sigma=np.float32([1, 2]))

@@ -90,7 +90,7 @@ def test_encoders_give_pytorchs_numbers(tmp_path, layout):
         ("resnet50", "imagenet", 1),
         ("resnet50", "cifar", 0.25),
         ("resnet101", "imagenet", 0.125),
-        ("resnet50x2", "imagenet", 1),
+        pytest.param("resnet50x2", "imagenet", 1, marks=pytest.mark.slow),
         pytest.param("resnet200x2", "imagenet", 1, marks=pytest.mark.slow),
     ],
 )
@@ -107,7 +107,6 @@ def test_the_architecture_is_read_from_the_keys(tmp_path, name, stem, width):
     assert relative(encoder(x), model(torch.from_numpy(x))) < tolerance
 
 
-@pytest.mark.every_backend
 def test_a_full_checkpoint_becomes_a_model_to_train_on(tmp_path):
     backbone = peer(stem="cifar", width=0.25)
     content, projector = full_checkpoint(backbone)
@@ -137,7 +136,6 @@ def test_an_encoder_of_ones_own_is_filled(tmp_path):
     assert relative(mine(x), model(torch.from_numpy(x))) < 1e-5
 
 
-@pytest.mark.every_backend
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_there_and_back_is_exact(tmp_path, suffix):
     """Keras -> PyTorch, loaded strictly and with the same output -> Keras."""

@@ -54,7 +54,6 @@ def test_training_stays_the_same(encoder, size):
         np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=variable.path)
 
 
-@pytest.mark.every_backend
 def test_what_is_saved_knows_nothing_of_it(tmp_path):
     _, model = trained(True, resnet, 32)
     model.encoder.save(tmp_path / "encoder.keras")
