@@ -1,10 +1,12 @@
 """Exact nearest neighbours by cosine similarity, in blocks of bounded memory."""
 
-from collections.abc import Iterator
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-BLOCK = 2**26  # similarities at a time: 256 MiB
+BLOCK = 2**26  # similarities at a time, of all cores together: 256 MiB
 GROUP = 32
 SPARE = 16
 DECIMALS = 12
@@ -30,7 +32,17 @@ def nearest(
         `(indices, similarities)`: arrays `(queries, k)`, nearest first; int64 and
         float64.
     """
-    parts = list(_blocks(_unit(queries), _unit(bank), k))
+    queries, bank = _unit(queries), _unit(bank)
+    cores = os.cpu_count() or 1
+    size = max(1, BLOCK // cores // max(len(bank[0]), k * bank[0].shape[1]))
+
+    def block(start):
+        return _nearest([part[start : start + size] for part in queries], bank, k)
+
+    # A core works on a block from its product to its neighbours, since only the product
+    # would be shared out among the cores.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores) as pool:
+        parts = list(pool.map(block, range(0, len(queries[0]), size)))
     return tuple(np.concatenate(part) for part in zip(*parts))
 
 
@@ -41,26 +53,24 @@ def _unit(vectors):
     return (vectors / norms[:, None]).astype("float32"), vectors, norms
 
 
-def _blocks(queries, bank, k) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _nearest(queries, bank, k):
+    """`nearest` of a few queries; both come from `_unit`."""
     rows, features = bank[0].shape
-    size = max(1, BLOCK // max(rows, k * features))
-    for start in range(0, len(queries[0]), size):
-        block = [part[start : start + size] for part in queries]
-        similarities = block[0] @ bank[0].T  # (block, rows)
-        if rows <= k + SPARE:
-            candidates = np.broadcast_to(np.arange(rows), similarities.shape)
-            left_out = np.full(len(candidates), -np.inf)
-        else:
-            candidates, left_out = _candidates(similarities, k + SPARE)
-        exact = _exact(block, bank, candidates)
-        chosen = np.argsort(-exact, axis=1, kind="stable")[:, :k]
-        indices = np.take_along_axis(candidates, chosen, axis=1)
-        values = np.take_along_axis(exact, chosen, axis=1)
-        # Twice the worst rounding error of a float32 product of unit vectors.
-        error = 2 * (features + 4) * np.finfo("float32").eps
-        for row in np.flatnonzero(left_out + error >= values[:, -1]):
-            indices[row], values[row] = _whole_row(block, bank, row, k)
-        yield indices, values
+    similarities = queries[0] @ bank[0].T  # (queries, rows)
+    if rows <= k + SPARE:
+        candidates = np.broadcast_to(np.arange(rows), similarities.shape)
+        left_out = np.full(len(candidates), -np.inf)
+    else:
+        candidates, left_out = _candidates(similarities, k + SPARE)
+    exact = _exact(queries, bank, candidates)
+    chosen = np.argsort(-exact, axis=1, kind="stable")[:, :k]
+    indices = np.take_along_axis(candidates, chosen, axis=1)
+    values = np.take_along_axis(exact, chosen, axis=1)
+    # Twice the worst rounding error of a float32 product of unit vectors.
+    error = 2 * (features + 4) * np.finfo("float32").eps
+    for row in np.flatnonzero(left_out + error >= values[:, -1]):
+        indices[row], values[row] = _whole_row(queries, bank, row, k)
+    return indices, values
 
 
 def _candidates(similarities, count):
