@@ -7,7 +7,7 @@ import sys
 import time
 
 from keras_vicreg import __version__, evaluate_commands, report_command
-from keras_vicreg.recipes import OPTIMIZERS, PRECISIONS, QUICKSTART, Recipe
+from keras_vicreg.recipes import NETWORK, OPTIMIZERS, PRECISIONS, QUICKSTART, Recipe
 
 
 def main(arguments=None) -> int:
@@ -241,7 +241,9 @@ def run_pretrain(options) -> None:
     fields = {field.name for field in dataclasses.fields(Recipe)}
     given = {k: v for k, v in vars(options).items() if k in fields}
     if given.get("data", "sample") == "sample" and "encoder" not in given:
-        given = {**QUICKSTART, **given}
+        from_preset = NETWORK if "start_from" in given else ()
+        quickstart = {k: v for k, v in QUICKSTART.items() if k not in from_preset}
+        given = {**quickstart, **given}
     recipe = Recipe(**given)
     run_dir = getattr(options, "run_dir", None) or time.strftime("runs/%Y%m%d-%H%M%S")
     from keras_vicreg.pretraining import pretrain

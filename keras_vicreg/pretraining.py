@@ -22,6 +22,7 @@ from keras_vicreg.recipes import Recipe
 from keras_vicreg.rematerialization import rematerialize
 from keras_vicreg.run_card import card_of
 from keras_vicreg.run_folder import HistoryFile, RunFolder
+from keras_vicreg.start_from import build_from_preset, with_network_of_preset
 from keras_vicreg.view_files import FileViews, large_photographs
 
 
@@ -34,8 +35,9 @@ def pretrain(
     """Pretrains an encoder as a recipe says, and measures what that was worth.
 
     In a folder that holds an unfinished run of the same recipe it goes on from the
-    last whole epoch. With labels in the data, the untrained and the trained encoder
-    are compared on the test split; training never sees labels or that split.
+    last whole epoch. With labels in the data, the encoder before training, untrained
+    or as its preset has it, and the trained one are compared on the test split;
+    training never sees labels or that split.
 
     Several processes each call it, with a `run_dir` that they share: the chief
     measures, writes and prints, the others train alone and are silent.
@@ -48,9 +50,9 @@ def pretrain(
             `"auto"`, all there are.
 
     Returns:
-        What raw pixels, the untrained and the trained encoder gave, by protocol, as
-        in evaluation.json; empty without labels or without a test split, and in a
-        process that is not the chief.
+        What raw pixels, the encoder before training (`"untrained"`, or `"preset"`) and
+        the trained one gave, by protocol, as in evaluation.json; empty without labels
+        or without a test split, and in a process that is not the chief.
 
     Raises:
         ValueError: if recipe or data are unusable, or `run_dir` holds another run.
@@ -67,7 +69,7 @@ def pretrain(
 
 
 def _pretrain(recipe: Recipe, folder: RunFolder, verbose) -> dict:
-    recipe, batches = load_batches(recipe)
+    recipe, batches = load_batches(with_network_of_preset(recipe))
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.precision)
     _check_sizes(recipe)
@@ -78,15 +80,7 @@ def _pretrain(recipe: Recipe, folder: RunFolder, verbose) -> dict:
     _claim(folder, recipe, batches.samples)
     report = _Report(recipe, folder, streamed, LocalCopy(model.encoder))
     report.before()
-    _say(
-        f"Pretraining {recipe.encoder}, {model.encoder.count_params():,} parameters, "
-        f"with {recipe.method} on {batches.samples:,} images of {recipe.data} at "
-        f"{recipe.image_size} px, {len(batches)} steps of {recipe.batch_size} an epoch "
-        f"({batches.samples % recipe.batch_size} images left out of each, at random), "
-        f"{keras.config.backend()} backend"
-        + (f" on {devices} devices" if (devices := replicas.num_devices()) > 1 else "")
-        + f"; run folder {folder.path}"
-    )
+    _announce(recipe, model, batches, folder)
     _fit(model, batches, recipe, folder, report.online_knn(), verbose)
     # From here on each process is alone, and the chief has the rest to do.
     if not replicas.is_chief():
@@ -100,6 +94,20 @@ def _pretrain(recipe: Recipe, folder: RunFolder, verbose) -> dict:
             "elsewhere, and no preset describes it."
         )
     return results
+
+
+def _announce(recipe: Recipe, model, batches, folder: RunFolder) -> None:
+    start = f"from {recipe.start_from}, " if recipe.start_from else ""
+    devices = replicas.num_devices()
+    _say(
+        f"Pretraining {recipe.encoder}, {model.encoder.count_params():,} parameters, "
+        f"{start}with {recipe.method} on {batches.samples:,} images of {recipe.data} "
+        f"at {recipe.image_size} px, {len(batches)} steps of {recipe.batch_size} an "
+        f"epoch ({batches.samples % recipe.batch_size} images left out of each, at "
+        f"random), {keras.config.backend()} backend"
+        + (f" on {devices} devices" if devices > 1 else "")
+        + f"; run folder {folder.path}"
+    )
 
 
 def _say(text: str) -> None:
@@ -144,12 +152,13 @@ def build_model(recipe: Recipe, steps_per_epoch: int):
             f"Received: method={recipe.method!r}"
         )
     views = kv.TwoViews(recipe.image_size, recipe=recipe.views, seed=recipe.seed)
-    model = kv.METHODS[recipe.method](
-        build_encoder(recipe),
-        kv.expander(recipe.expander),
-        views=views,
-        microbatch_size=recipe.microbatch_size,
-    )
+    method = kv.METHODS[recipe.method]
+    options = {"views": views, "microbatch_size": recipe.microbatch_size}
+    if recipe.start_from is not None:
+        model = build_from_preset(recipe, method, **options)
+    else:
+        encoder = build_encoder(recipe)
+        model = method(encoder, kv.expander(recipe.expander), **options)
     if recipe.remat:
         rematerialize(model.encoder)
     model.compile(build_optimizer(recipe, steps_per_epoch))
@@ -157,9 +166,7 @@ def build_model(recipe: Recipe, steps_per_epoch: int):
 
 
 def build_encoder(recipe: Recipe):
-    """The encoder of a resolved recipe, with random or a preset's weights."""
-    if recipe.start_from is not None:
-        return kv.from_preset(recipe.start_from)
+    """The encoder of a resolved recipe, with random weights, or those of its file."""
     shape = (recipe.image_size, recipe.image_size, 3)
     if recipe.names_backbone:
         return load_backbone(recipe.encoder, shape)
@@ -264,13 +271,13 @@ class _Report:
     say nothing as they are.
     """
 
-    ROWS = ("raw pixels", "untrained", "trained")
-
     def __init__(
         self, recipe: Recipe, folder: RunFolder, streamed: bool, encoder: LocalCopy
     ):
         self.folder = folder
         self.encoder = encoder
+        start = "untrained" if recipe.start_from is None else "preset"
+        self.rows = ("raw pixels", start, "trained")
         self.streamed = streamed
         self.results = folder.read_json("evaluation.json") or {}
         self.splits = {}
@@ -294,10 +301,10 @@ class _Report:
         return [kv.callbacks.OnlineKNN(self.splits["train"], self.splits["validation"])]
 
     def before(self) -> None:
-        """Measures raw pixels and the untrained encoder, once a run."""
+        """Measures raw pixels and the encoder before training, once a run."""
         if not replicas.is_chief() or "test" not in self.splits:
             return
-        for name in self.ROWS[self.streamed : 2]:
+        for name in self.rows[self.streamed : 2]:
             if name not in self.results:
                 self._measure(name)
 
@@ -308,7 +315,7 @@ class _Report:
             return {}
         if "trained" not in self.results:
             self._measure("trained")
-        results = {row: self.results[row] for row in self.ROWS if row in self.results}
+        results = {row: self.results[row] for row in self.rows if row in self.results}
         test = self.results["trained"]["knn"]["settings"]["test_images"]
         print(f"\nTop-1 accuracy on the {test:,} test images:\n{table(results)}")
         return results

@@ -26,7 +26,8 @@ class Recipe:
         stem: `"imagenet"` or `"cifar"`, of a ResNet. Defaults to `"cifar"` up to
             64 px.
         width: fraction of the encoder's standard width.
-        start_from: a preset to go on from, instead of random weights.
+        start_from: a preset to go on from, instead of random weights. What the recipe
+            leaves open, encoder, expander and image size, is as the preset has it.
         method: a name of `kv.METHODS`.
         expander: widths of the expander's layers. Defaults to 2048 three times up to
             64 px, else 8192 three times.
@@ -152,3 +153,5 @@ QUICKSTART = {
     "optimizer": "adamw",
     "learning_rate": 0.002,
 }
+# What a preset decides that a run goes on from.
+NETWORK = ("image_size", "stem", "width", "expander")

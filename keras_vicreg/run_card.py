@@ -20,14 +20,16 @@ def card_of(recipe: Recipe, results: dict, folder: RunFolder) -> dict:
     Returns:
         A dict with `training`, `dataset`, `metrics`, and `curves` where there are.
     """
-    # Of a folder the name alone: the path is nobody's business.
-    data = Path(recipe.data).name
-    training = {**dataclasses.asdict(recipe), "data": data, "data_dir": None}
+    data = _without_path(recipe.data)
+    start = recipe.start_from and _without_path(recipe.start_from)
+    before = results.get("untrained") or results.get("preset")
+    training = dataclasses.asdict(recipe)
+    training |= {"data": data, "data_dir": None, "start_from": start}
     card = {
         "training": {k: v for k, v in training.items() if v is not None},
         "dataset": {"name": data},
         "metrics": [
-            _metric(NAMES[protocol], found, results["untrained"][protocol], data)
+            _metric(NAMES[protocol], found, before[protocol], data)
             for protocol, found in results.get("trained", {}).items()
         ],
     }
@@ -36,7 +38,12 @@ def card_of(recipe: Recipe, results: dict, folder: RunFolder) -> dict:
     return card
 
 
-def _metric(name: str, found: dict, untrained: dict, data: str) -> dict:
+def _without_path(source: str) -> str:
+    """Of a folder the name alone: the path is nobody's business."""
+    return source if source.startswith("hf:") else Path(source).name
+
+
+def _metric(name: str, found: dict, before: dict, data: str) -> dict:
     low, high = found["top1_interval"]
     return {
         "name": name,
@@ -45,5 +52,5 @@ def _metric(name: str, found: dict, untrained: dict, data: str) -> dict:
         "dataset": data,
         "split": "test",
         "details": f"95 % interval {low:.4f} to {high:.4f}; before training "
-        f"{untrained['top1']:.4f}",
+        f"{before['top1']:.4f}",
     }

@@ -4,7 +4,7 @@ config.json     the recipe, the versions, the data: all that repeats the run
 history.csv     one row an epoch
 checkpoint/     the training state after the last epoch
 encoder/        the trained encoder, a preset; a backbone from elsewhere: encoder.keras
-evaluation.json what it was worth, beside the untrained encoder and raw pixels
+evaluation.json what it was worth, beside the encoder before training and raw pixels
 curves.png      loss, terms, embedding std and kNN over the epochs
 """
 

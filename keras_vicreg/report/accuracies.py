@@ -13,6 +13,7 @@ HEADS = {
     "clustering": "k-means accuracy",
     "retrieval": "Recall at 1",
 }
+BASELINES = ("raw pixels", "untrained", "preset")  # of a run, as it begins
 NEEDED = (
     "kNN, linear probe and confusion matrix need labels: images in sub-folders named "
     "for their classes, under train/ and test/. `keras-vicreg evaluate RUN --data "
@@ -49,7 +50,7 @@ def accuracies(runs: list[ReportedRun]) -> Markup:
 def _rows(runs: list[ReportedRun]) -> list[tuple]:
     """Name and results of each encoder; a baseline that runs share stands once."""
     rows, seen = [], []
-    for label in ("raw pixels", "untrained"):
+    for label in BASELINES:
         for run in runs:
             found = _labelled(run.results.get(label, {}))
             figures = {protocol: accuracy(found[protocol]) for protocol in found}
@@ -63,7 +64,7 @@ def _rows(runs: list[ReportedRun]) -> list[tuple]:
     for run in runs:
         for label, row in run.results.items():
             found = _labelled(row)
-            if found and label not in ("raw pixels", "untrained"):
+            if found and label not in BASELINES:
                 named.append((_trained(run, label), found))
     return named
 
