@@ -20,7 +20,8 @@ brackets, a CPU second, in times of plain PyTorch:
 - ResNet-50: channels last 0.91 (0.91), Keras on TensorFlow 1.01 (1.05), with Keras's
   own batch normalization 0.88 (0.90).
 
-So the fused kernel of batch normalization makes the step a sixth faster.
+So the fused kernel of batch normalization makes the step a sixth faster; where the
+rest goes, on each backend, says `step_profile.py`.
 """
 
 import argparse
