@@ -35,14 +35,12 @@ def nearest(
     queries, bank = _unit(queries), _unit(bank)
     cores = os.cpu_count() or 1
     size = max(1, BLOCK // cores // max(len(bank[0]), k * bank[0].shape[1]))
-
-    def block(start):
-        return _nearest([part[start : start + size] for part in queries], bank, k)
-
+    rounds = -(-len(queries[0]) // (size * cores))  # with work for all cores in each
+    blocks = zip(*(np.array_split(part, rounds * cores) for part in queries))
     # A core works on a block from its product to its neighbours, since only the product
     # would be shared out among the cores.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores) as pool:
-        parts = list(pool.map(block, range(0, len(queries[0]), size)))
+        parts = list(pool.map(lambda block: _nearest(block, bank, k), blocks))
     return tuple(np.concatenate(part) for part in zip(*parts))
 
 
@@ -50,7 +48,7 @@ def _unit(vectors):
     """`(float32 unit vectors, the vectors, their float64 norms)`."""
     norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype="float64"))
     norms = np.where(norms > 0, norms, 1)
-    return (vectors / norms[:, None]).astype("float32"), vectors, norms
+    return vectors / norms[:, None].astype("float32"), vectors, norms
 
 
 def _nearest(queries, bank, k):
