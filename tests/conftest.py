@@ -1,8 +1,6 @@
 """Quiet frameworks, and the tests' own modules on the path."""
 
-import importlib.util
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,17 +10,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 sys.path.insert(0, str(Path(__file__).parent))
 
-# The backends that test_every_backend.py runs beside that of this process.
-OTHERS = [
-    backend
-    for backend in ("jax", "torch")
-    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow"
-    and importlib.util.find_spec(backend)
-]
-
 
 def pytest_configure(config):
     """Two logical processors, so that replicas can be tested on any machine."""
+    if config.getoption("numprocesses", None):
+        return  # the process that deals out the tests runs none
     if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
         import tensorflow as tf
 
@@ -33,33 +25,17 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Those that wait for other processes come last."""
-    items.sort(key=_waits)
+    """Those that take longest, the other backends, begin first."""
+    items.sort(key=lambda item: not item.path.name.startswith("test_on_"))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def other_backends(request, tmp_path_factory):
-    """`{(backend, marks): (process, its output)}`: what `test_every_backend.py` awaits.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """`pytest -n 3`: files stay whole, for their fixtures, and in their order."""
+    from xdist.scheduler import LoadFileScheduling
 
-    They take as long as all the rest, and are started first to run beside it.
-    """
-    started, folder = {}, tmp_path_factory.mktemp("backends")
-    for item in filter(_waits, request.session.items):
-        backend, marks = (item.callspec.params[name] for name in ("backend", "marks"))
-        output = folder / f"{len(started)}.txt"
-        with open(output, "w") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "pytest", "-q", "-m", marks],
-                cwd=Path(__file__).parents[1],
-                env={**os.environ, "KERAS_BACKEND": backend},
-                stdout=file,
-                stderr=subprocess.STDOUT,
-            )
-        started[backend, marks] = process, output
-    yield started
-    for process, _ in started.values():
-        process.kill()
-        process.wait()
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
 
 
 @pytest.fixture
@@ -73,7 +49,3 @@ def labelled(tmp_path):
                 path = tmp_path / split / name / f"{number}.png"
                 write(path, photograph(len(name) + number))
     return tmp_path
-
-
-def _waits(item) -> bool:
-    return item.path.name == "test_every_backend.py"
