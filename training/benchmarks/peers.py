@@ -3,12 +3,13 @@
     python training/benchmarks/peers.py --peer-python PATH [--seeds 3] [--epochs 5]
 
 CIFAR-10, ResNet-18 of a quarter of the width with the CIFAR stem, an expander
-512-512-512, AdamW, batches of 256. Each side has its own views (both those of the
-paper's pipeline at 32 px), loss and head, and reads images that lie in memory. A run is
-a process of its own; the sides take turns, seed by seed. Counted are images per second,
-views included, in all epochs but the first, which compiles; the peak of the memory of
-a side's processes together (proportional set size); and the accuracy of a weighted
-20-nearest-neighbour classifier, the same for both, on the frozen encoder.
+512-512-512, AdamW, batches of 256. Both encoders begin with the same weights. Each side
+has the views it has for such images, its own loss and head, and reads images that lie
+in memory. A run is a process of its own; the sides take turns, seed by seed. Counted
+are images per second, views included, in all epochs but the first, which compiles; the
+peak of the memory of a side's processes together (proportional set size); and the
+accuracy of a weighted 20-nearest-neighbour classifier, the same for both, on the frozen
+encoder.
 
 `--peer-python` is the interpreter of an environment with PyTorch, torchvision and
 lightly. On a CPU build of PyTorch the wheel of torchvision with CUDA serves: its
@@ -36,15 +37,23 @@ TESTED = {"train": 5000, "test": 2000}  # images for the neighbours
 # Ours ------------------------------------------------------------------------------
 
 
-def ours(images, others, epochs, seed):
-    """Trains; returns the seconds of each epoch and the features of `others`."""
+def new_encoder(seed):
     import keras
 
     import keras_vicreg as kv
 
     keras.utils.set_random_seed(seed)
-    encoder = kv.encoder("resnet18", (32, 32, 3), stem="cifar", width=WIDTH)
-    views = kv.TwoViews(32, recipe="vicreg", seed=seed)
+    return kv.encoder("resnet18", (32, 32, 3), stem="cifar", width=WIDTH)
+
+
+def ours(images, others, epochs, seed, start):
+    """Trains; returns the seconds of each epoch and the features of `others`."""
+    import keras
+
+    import keras_vicreg as kv
+
+    encoder = new_encoder(seed)
+    views = kv.TwoViews(32, recipe="vicreg_cifar", seed=seed)
     model = kv.VICReg(encoder, kv.expander((UNITS,) * 3), views=views)
     steps = len(images) // BATCH * epochs
     model.compile(keras.optimizers.AdamW(kv.warmup_cosine(PEAK, steps, steps // 10)))
@@ -64,8 +73,11 @@ def ours(images, others, epochs, seed):
 # lightly ---------------------------------------------------------------------------
 
 
-def lightly(images, others, epochs, seed):
-    """The same with lightly's transform, loss and head, and PyTorch's loader."""
+def lightly(images, others, epochs, seed, start):
+    """The same with lightly's transform, loss and head, and PyTorch's loader.
+
+    `start` is the file of the weights that the encoder of `ours` begins with.
+    """
     import torch
 
     declare_operators_and_import_torchvision(torch)
@@ -78,6 +90,7 @@ def lightly(images, others, epochs, seed):
     torch.manual_seed(seed)
     # The transform has normalized the images, and channels come first.
     net = torch_resnet.TorchResNet("resnet18", stem="cifar", width=WIDTH)
+    net.load_state_dict(torch.load(start))
     mean, std = (
         torch.tensor(each)[:, None, None]
         for each in (torch_resnet.IMAGENET_MEAN, torch_resnet.IMAGENET_STD)
@@ -235,10 +248,15 @@ def proportional_size(pid) -> int:
     return int(found[1]) if found else 0
 
 
+def start_file(data, seed) -> Path:
+    return Path(data).with_name(f"start-{seed}.pth")
+
+
 def work(side, data, out, epochs, seed) -> None:
     with np.load(data) as stored:
         images, *others = (stored[name] for name in ("images", "train", "test"))
-    seconds, features = SIDES[side](images, others, epochs, seed)
+    start = start_file(data, seed)
+    seconds, features = SIDES[side](images, others, epochs, seed, start)
     speed = len(images) // BATCH * BATCH / statistics.median(seconds[1:])
     np.savez(out, speed=speed, train=features[0], test=features[1])
 
@@ -274,6 +292,7 @@ def compare(options) -> None:
         stored = {split: images for split, (images, _) in sets.items()}
         np.savez(data, images=images[: options.images], **stored)
         for seed in range(options.seeds):
+            kv.export_torch(new_encoder(seed), start_file(data, seed))
             for side, python in pythons.items():
                 speed, memory, *features = run(side, python, data, options.epochs, seed)
                 train, test = (
@@ -281,7 +300,8 @@ def compare(options) -> None:
                     for found, (_, labels) in zip(features, sets.values())
                 )
                 rows[side].append((speed, memory, kv.knn(None, train, test).top1))
-                print(side, seed, *(f"{value:.4g}" for value in rows[side][-1]))
+                figures = (f"{value:.4g}" for value in rows[side][-1])
+                print(side, seed, *figures, flush=True)
     cores = len(os.sched_getaffinity(0))
     print(
         f"{options.images:,} images of CIFAR-10, {options.epochs} epochs, "
