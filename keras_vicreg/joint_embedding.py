@@ -90,19 +90,22 @@ class JointEmbedding(TrainStep, keras.Model):
     def after_step(self) -> None:
         """Moves what the method remembers, after each training step."""
 
-    def embed(self, images, training: bool = False):
-        """Images -> embeddings: the expander on the encoder's representations."""
+    def embed(self, views, training: bool = False) -> tuple:
+        """Tuple of batches of images -> their embeddings, of expander on encoder."""
         if training and self.microbatch_size is not None:
             parts = [self.encoder, self.expander]
-            return embed_in_pieces(parts, images, self.microbatch_size)
-        return self.expander(self.encoder(images, training=training), training=training)
+            return embed_in_pieces(parts, views, self.microbatch_size)
+        return tuple(
+            self.expander(self.encoder(view, training=training), training=training)
+            for view in views
+        )
 
     def call(self, inputs, training: bool = False):
         """Embeddings of images, or a pair of embeddings of a pair of views."""
         if isinstance(inputs, (list, tuple)):
             a, b = inputs
-            return self.embed(a, training), self.embed(b, training)
-        return self.embed(inputs, training)
+            return self.embed((a, b), training)
+        return self.embed((inputs,), training)[0]
 
     def to_pairs(self, data):
         """What `fit` was given -> `((a, b),)`, views made where there are images."""

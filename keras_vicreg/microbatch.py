@@ -8,15 +8,15 @@ from keras_vicreg import replicas
 if keras.config.backend() == "tensorflow":
     import tensorflow as tf
 
-    def loop(count, body, *start):
-        """Runs `body(index, *values)` for one index after the other."""
+    def loop(count, body, first, *start):
+        """Runs `body(index, *values)` for one index after the other, from `first`."""
 
         def more(index, *_):
             return index < count
 
-        return tf.while_loop(more, body, (0, *start), parallel_iterations=1)[1:]
+        return tf.while_loop(more, body, (first, *start), parallel_iterations=1)[1:]
 
-    def scan_pieces(forward, weights, states, pieces):
+    def scan_pieces(forward, weights, states, piece_at, count):
         """Runs `forward` piece after piece, and once more for the gradient.
 
         Rematerialization as TensorFlow has it leaves the order of the pieces to the
@@ -24,16 +24,16 @@ if keras.config.backend() == "tensorflow":
 
         Args:
             forward: pure function of weights, states and a piece that returns new
-                states and outputs `(rows, features)`.
+                states and a tensor.
             weights: list of tensors, those to differentiate with respect to.
             states: list of tensors, handed from piece to piece.
-            pieces: tensor `(pieces, rows, ...)`.
+            piece_at: function of an index, a scalar tensor, that returns a piece, or
+                whatever `forward` takes for one.
+            count: number of pieces, an int or a scalar tensor.
 
         Returns:
-            The states after the last piece, and the outputs
-            `(pieces, rows, features)`.
+            The states after the last piece, and the outputs `(count, ...)`.
         """
-        count = ops.shape(pieces)[0]
 
         def array(like):
             return tf.TensorArray(
@@ -44,13 +44,13 @@ if keras.config.backend() == "tensorflow":
         def outputs_of(*weights):
             def onward(index, states, befores, outputs):
                 befores = [a.write(index, s) for a, s in zip(befores, states)]
-                states, output = forward(weights, states, pieces[index])
+                states, output = forward(weights, states, piece_at(index))
                 output = ops.cast(output, "float32")
                 return index + 1, states, befores, outputs.write(index, output)
 
             outputs = tf.TensorArray("float32", count)
             after, befores, outputs = loop(
-                count, onward, states, [array(state) for state in states], outputs
+                count, onward, 0, states, [array(state) for state in states], outputs
             )
 
             def gradient(upstream, *_):
@@ -58,7 +58,7 @@ if keras.config.backend() == "tensorflow":
                     before = [states.read(index) for states in befores]
                     with tf.GradientTape() as tape:
                         tape.watch(weights)
-                        _, output = forward(weights, before, pieces[index])
+                        _, output = forward(weights, before, piece_at(index))
                         output = ops.cast(output, "float32")
                     slopes = tape.gradient(
                         output,
@@ -68,7 +68,11 @@ if keras.config.backend() == "tensorflow":
                     )
                     return index + 1, [s + slope for s, slope in zip(sums, slopes)]
 
-                return loop(count, again, [tf.zeros_like(w) for w in weights])[0]
+                # Not before it is needed: the first piece would be computed again,
+                # and kept, while the others are computed for the first time.
+                with tf.control_dependencies([upstream]):
+                    first = tf.constant(0) + 0
+                return loop(count, again, first, [tf.zeros_like(w) for w in weights])[0]
 
             return (outputs.stack(), *after), gradient
 
@@ -77,34 +81,39 @@ if keras.config.backend() == "tensorflow":
 
 else:
 
-    def scan_pieces(forward, weights, states, pieces):
+    def scan_pieces(forward, weights, states, piece_at, count):
         """Runs `forward` piece after piece, and once more for the gradient."""
 
-        def step(states, piece):
-            states, output = forward(weights, states, piece)
+        def step(states, index):
+            states, output = forward(weights, states, piece_at(index))
             return states, ops.cast(output, "float32")
 
-        return ops.scan(keras.remat(step), states, pieces, unroll=replicas.on_cpu())
+        return ops.scan(
+            keras.remat(step), states, ops.arange(count), unroll=replicas.on_cpu()
+        )
 
 
-def embed_in_pieces(parts, images, microbatch_size: int):
-    """Embeddings of a batch, with memory for the activations of one piece.
+def embed_in_pieces(parts, views, microbatch_size: int):
+    """Embeddings of a batch, with memory for the activations of a piece of each view.
 
     The forward pass keeps the embeddings alone; the backward pass computes the rest
     again, piece after piece, from the gradient of the loss of the whole batch. So
     loss and gradient are those of the whole batch. Running statistics and the states
-    of random generators are handed from piece to piece and move once: both passes of
-    a piece draw the same numbers.
+    of random generators are handed from piece to piece, in turn of each view, and move
+    once: both passes of a piece draw the same numbers.
 
     Args:
         parts: list of the models that follow each other, encoder and expander.
-        images: tensor `(batch, height, width, channels)` of this replica.
+        views: tuple of tensors `(batch, height, width, channels)` of this replica, of
+            equal shapes. Their pieces of the same images are worked on together, which
+            keeps more cores busy than one of them does.
         microbatch_size: int, number of images in a piece, over all replicas; a
             divisor of the global batch. A piece is every n-th image, so that devices
             which hold a block of the batch each have a share in every piece.
 
     Returns:
-        Tensor `(batch, features)`, float32: what the last part gives in training.
+        A tensor `(batch, features)` for each view, float32: what the last part gives
+        in training.
 
     Reference:
         Gao, Zhang, Han, Callan, "Scaling Deep Contrastive Learning Batch Size under
@@ -113,27 +122,30 @@ def embed_in_pieces(parts, images, microbatch_size: int):
     trained = [v for part in parts for v in part.trainable_variables]
     carried = [v for part in parts for v in part.non_trainable_variables]
 
-    def forward(weights, states, piece):
+    def forward(weights, states, pieces):
         mapping = [*zip(trained, weights), *zip(carried, states)]
         with keras.StatelessScope(state_mapping=mapping) as scope:
             for part in parts:
-                piece = part(piece, training=True)
-        return [scope.get_current_value(v) for v in carried], piece
+                pieces = [part(piece, training=True) for piece in pieces]
+        return [scope.get_current_value(v) for v in carried], ops.stack(pieces)
 
     rows = microbatch_size // replicas.num_replicas()
-    pieces = ops.reshape(images, (rows, -1, *images.shape[1:]))
+    shape = views[0].shape
+    cut = [ops.reshape(view, (rows, -1, *shape[1:])) for view in views]
     states, embeddings = scan_pieces(
         forward,
         [ops.convert_to_tensor(v) for v in trained],
         [ops.copy(v) for v in carried],  # PyTorch assigns in place, before the backward
-        ops.swapaxes(pieces, 0, 1),
+        lambda index: [view[:, index] for view in cut],  # no copy of all images
+        ops.shape(cut[0])[1],
     )
     for variable, state in zip(carried, states):
         variable.assign(state)
-    shape = images.shape
     for part in parts:  # TensorFlow's arrays forget it
         shape = part.compute_output_shape(shape)
-    return ops.reshape(ops.swapaxes(embeddings, 0, 1), (-1, shape[-1]))
+    embeddings = ops.transpose(embeddings, (1, 2, 0, 3))  # from (pieces, views, rows)
+    embeddings = ops.reshape(embeddings, (len(views), -1, shape[-1]))
+    return tuple(embeddings[number] for number in range(len(views)))
 
 
 def check_microbatch_size(microbatch_size, batch_size: int | None = None) -> None:

@@ -128,7 +128,7 @@ def test_mixed_precision(method, precision):
     finally:
         keras.config.set_dtype_policy("float32")
     assert np.isfinite(list(history.values())).all()
-    assert keras.backend.standardize_dtype(model.embed(toys.images(2)).dtype) == (
+    assert keras.backend.standardize_dtype(model(toys.images(2)).dtype) == (
         precision.removeprefix("mixed_")
     )
     assert all(v.dtype == "float32" for v in model.trainable_variables)

@@ -52,10 +52,11 @@ def test_running_statistics_move_once_a_piece():
     )
     until = keras.Model(model.encoder.input, norm.input)
     expected = np.zeros(6)
-    for view in toys.ShiftedViews()(images):
-        features = keras.ops.convert_to_numpy(until(view))
-        for piece in range(4):  # every fourth image
-            mean = features[piece::4].mean(axis=(0, 1, 2))
+    views = toys.ShiftedViews()(images)
+    features = [keras.ops.convert_to_numpy(until(view)) for view in views]
+    for piece in range(4):  # every fourth image, of one view and of the other
+        for view in features:
+            mean = view[piece::4].mean(axis=(0, 1, 2))
             expected = 0.9 * expected + 0.1 * mean
     model.fit(images, batch_size=32, shuffle=False, verbose=0)
     found = keras.ops.convert_to_numpy(norm.moving_mean)
