@@ -8,6 +8,7 @@ those of the float32 encoder of the run; a test measures the preset itself.
 """
 
 import argparse
+import json
 import pathlib
 import shutil
 
@@ -52,8 +53,11 @@ def add(run: pathlib.Path, name: str, description: str) -> None:
     (WEIGHTS / name / "README.md").write_bytes(model_card.render(manifest, name))
     target = WEIGHTS / name / "run"
     target.mkdir(exist_ok=True)
-    for file in ("config.json", "history.csv", "evaluation.json"):
+    for file in ("history.csv", "evaluation.json"):
         shutil.copyfile(run / file, target / file)
+    config = json.loads((run / "config.json").read_text())
+    config["recipe"]["data_dir"] = None  # where the data lay is nobody's business
+    (target / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     weights_table.README.write_text(weights_table.render())
 
 

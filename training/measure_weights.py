@@ -4,7 +4,8 @@
 
 Neighbours, linear probe and quality on the data it was trained on and on the sample;
 fine-tuning on 1 % and 10 % of the labels of both, beside the same network from random
-weights. What is run are commands that anybody can repeat; each is printed. The results
+weights. `--seeds` is for larger data than the sample, of which three draws are always
+taken. What is run are commands that anybody can repeat; each is printed. The results
 go to `run/` of the preset, and from there to its card.
 """
 
@@ -22,10 +23,10 @@ from keras_vicreg.presets import model_card
 from keras_vicreg.run_card import NAMES
 
 WEIGHTS = pathlib.Path(__file__).parents[1] / "weights"
-SEEDS = 3
+SEEDS = 3  # draws of labels of the sample
 
 
-def measure(name: str, data_dir: str | None) -> None:
+def measure(name: str, data_dir: str | None, seeds: int) -> None:
     """Runs the protocols and writes what they found to weights/NAME."""
     run = WEIGHTS / name / "run"
     trained_on = folders.read_manifest(WEIGHTS / name).dataset["name"]
@@ -34,8 +35,9 @@ def measure(name: str, data_dir: str | None) -> None:
         if data_dir and data.startswith("tfds:"):
             where += ["--data-dir", data_dir]
         call("evaluate", *where, "--protocol", "knn,linear,quality", out=run)
+        count = SEEDS if data == "sample" else seeds
         for share in ("0.01", "0.1"):
-            options = ["--labels", share, "--from-scratch", "--seeds", str(SEEDS)]
+            options = ["--labels", share, "--from-scratch", "--seeds", str(count)]
             call("finetune", *where, *options, out=run)
     write_card(name)
 
@@ -91,8 +93,9 @@ def tuned_metric(title: str, found: dict) -> dict:
     """Of fine-tuning; `title` is as in finetune.json."""
     share, data = title.split(" of the labels of ")
     tuned, scratch = found["pretrained"], found["from scratch"]
+    seeds = len(tuned["settings"]["seeds"])
     details = (
-        f"{interval(tuned)}; {SEEDS} draws of labels; from random weights "
+        f"{interval(tuned)}; seeds: {seeds}; from random weights "
         f"{scratch['top1']:.4f}, {interval(scratch)}"
     )
     name = f"fine-tuned top-1, {float(share):.0%} of the labels"
@@ -119,5 +122,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name")
     parser.add_argument("--data-dir", help="where tfds: data sets are prepared")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="default: %(default)s")
     arguments = parser.parse_args()
-    measure(arguments.name, arguments.data_dir)
+    measure(arguments.name, arguments.data_dir, arguments.seeds)

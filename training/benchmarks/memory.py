@@ -1,4 +1,4 @@
-"""Peak memory of a training step against the batch size, whole and in pieces.
+r"""Peak memory of a training step against the batch size, whole and in pieces.
 
     python training/benchmarks/memory.py [--backend B] [--batches 256,1024]
 
@@ -8,6 +8,13 @@ the batch, and an image takes the longer, since the forward pass is computed twi
 Each line is a process of its own; memory is the peak of the resident set over what the
 process held before the first step. Of some rounds the fastest counts; the seconds of
 the CPU, of all threads together, are what other work disturbs least.
+
+TensorFlow's pool keeps what it once had and grows by regions of which the last may be
+little used. What is in use at a time shows with the system's allocator, which gives
+back what is freed (and with slower convolutions, so not for the times):
+
+    TF_ENABLE_ONEDNN_OPTS=0 MALLOC_MMAP_THRESHOLD_=65536 \
+        python training/benchmarks/memory.py --batches 256,4096
 """
 
 import argparse

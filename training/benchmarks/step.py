@@ -16,9 +16,12 @@ brackets, a CPU second, in times of plain PyTorch:
 
 - ResNet-18: channels last 1.05 (1.05), Keras on TensorFlow 1.20 (1.23), with Keras's
   own batch normalization 1.03 (1.04), with XLA 0.62 (0.65), on JAX 0.52 (0.61), on
-  torch 0.78 (0.78). A second run gave TensorFlow 1.03 by the clock, 1.21 by the CPU.
+  torch 0.78 (0.78). TensorFlow in other runs: 1.03 (1.21), 0.95 (1.05), and with six
+  steps in a round instead of two 1.05 (1.06).
 - ResNet-50: channels last 0.91 (0.91), Keras on TensorFlow 1.01 (1.05), with Keras's
-  own batch normalization 0.88 (0.90).
+  own batch normalization 0.88 (0.90). TensorFlow in the run of six steps: 0.69 (0.97);
+  it kept 1.4 of the two cores busy there, as some of its processes do from their
+  first step to their last. Why was not found.
 
 So the fused kernel of batch normalization makes the step a sixth faster; where the
 rest goes, on each backend, says `step_profile.py`.
@@ -37,7 +40,7 @@ TASKS = {  # name, side, pairs in a batch
     "ResNet-50, 96 px": ("resnet50", 96, 16),
 }
 WIDTHS = (2048, 2048, 2048)
-STEPS = 2  # in a round
+STEPS = 6  # in a round: an epoch of `fit` begins and ends once in it
 # contender -> Keras's backend, or None, and an option
 CONTENDERS = {
     "PyTorch": (None, ""),
