@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vicreg.image_files import EXTENSIONS, find_images
+from keras_vicreg.untuned import untuned
 
 SAMPLE = Path(__file__).with_name("sample")
 SPLITS = {
@@ -165,7 +166,7 @@ def open_tfds(name: str, split: str, data_dir: str | None) -> ImageSource:
         if seed is not None:
             number = int(np.random.default_rng(seed).integers(2**31))
             dataset = dataset.shuffle(min(count, 10_000), seed=number)
-        for number, example in enumerate(dataset.as_numpy_iterator()):
+        for number, example in enumerate(untuned(dataset).as_numpy_iterator()):
             yield f"{name} #{number}", example[image], int(example.get(label, -1))
 
     return ImageSource(count, records, label and tuple(features[label].names))

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from keras_vicreg.untuned import untuned
+
 Chunks = Callable[[tuple | None], Iterator[list[tuple[np.ndarray, int]]]]
 
 
@@ -62,7 +64,7 @@ def stream(
     )
     if train:
         dataset = dataset.apply(tensorflow.data.experimental.assert_cardinality(steps))
-    return dataset.prefetch(2)
+    return untuned(dataset.prefetch(2))
 
 
 def _train_epoch(chunks, steps, batch_size, seed):
@@ -115,7 +117,7 @@ def adapt(dataset, image_size, *, labels: bool, train: bool, batch_size: int | N
     if batch_size is not None:
         group = dataset.batch if rank == 3 else dataset.rebatch
         dataset = group(batch_size, drop_remainder=train)
-    return dataset.prefetch(2)
+    return untuned(dataset.prefetch(2))
 
 
 def _resize(images, image_size):

@@ -6,6 +6,7 @@ from keras_vicreg import file_crops
 from keras_vicreg.augment.arrays import in_pipeline, ops_for, tensorflow_ops
 from keras_vicreg.augment.layer import checked_size
 from keras_vicreg.augment.randomness import RandomLayer
+from keras_vicreg.untuned import untuned
 from keras_vicreg.view_maker import view_maker
 from keras_vicreg.view_recipes import RECIPES
 
@@ -133,11 +134,7 @@ class TwoViews(RandomLayer):
         decoded = paths.map(draw).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
         readable = decoded.filter(lambda image, *_: tf.size(image) > 0)
         made = readable.map(self._of_one, num_parallel_calls=tf.data.AUTOTUNE)
-        # One call a core. Tuning finds no better number, and its thread can keep an
-        # iterator that has ended waiting for seconds.
-        options = tf.data.Options()
-        options.autotune.enabled = False
-        return made.with_options(options)
+        return untuned(made)
 
     def _of_one(self, image, numbers, boxes=None):
         """The views of one image of any size, in a pipeline on the CPU."""

@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_vicreg.evaluation.crops import random_crops
 from keras_vicreg.evaluation.sgd import TwoRateSGD, cosine_by_epoch
+from keras_vicreg.untuned import untuned
 
 
 def build_classifier(encoder, classes: int, seed: int, frozen: bool = False):
@@ -98,7 +99,7 @@ def train_classifier(
         on_epoch_begin=lambda epoch, _: batches.start(epoch)
     )
     learner.fit(
-        batches,
+        untuned(batches),
         epochs=epochs,
         shuffle=False,  # the batches are; Keras would change their order once more
         callbacks=[schedule, order],

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_vicreg.batches import check_images
+from keras_vicreg.untuned import untuned
 
 
 def embed(encoder, images, *, batch_size: int = 256) -> np.ndarray:
@@ -35,7 +36,8 @@ def embed(encoder, images, *, batch_size: int = 256) -> np.ndarray:
     """
     if hasattr(images, "shape"):
         return _embed_array(encoder, np.asarray(images), batch_size)
-    return _embed_batches(encoder, ((_first(batch), 0) for batch in images))[0]
+    batches = ((_first(batch), 0) for batch in untuned(images))
+    return _embed_batches(encoder, batches)[0]
 
 
 def embed_labelled(encoder, data, *, name: str, batch_size: int = 256):
@@ -56,7 +58,8 @@ def embed_labelled(encoder, data, *, name: str, batch_size: int = 256):
         images, labels = data
         features = embed(encoder, images, batch_size=batch_size)
     elif hasattr(data, "element_spec") and isinstance(data.element_spec, tuple):
-        features, labels = _embed_batches(encoder, (batch[:2] for batch in data))
+        batches = (batch[:2] for batch in untuned(data))
+        features, labels = _embed_batches(encoder, batches)
     else:
         raise ValueError(
             f"`{name}` must be a pair (images, labels) or a tf.data.Dataset of such "
@@ -76,7 +79,7 @@ def as_arrays(data, *, name: str) -> tuple[np.ndarray, np.ndarray]:
         A pair of arrays: images `(n, height, width, channels)`, labels `(n,)`.
     """
     if hasattr(data, "element_spec"):
-        batches = [[np.asarray(part) for part in batch[:2]] for batch in data]
+        batches = [[np.asarray(part) for part in batch[:2]] for batch in untuned(data)]
         data = tuple(np.concatenate(part) for part in zip(*batches))
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise ValueError(
@@ -121,6 +124,12 @@ def find_encoder(model):
     return as_encoder(getattr(model, "encoder", model))
 
 
+def predict(model, images, batch_size: int):
+    """What a model gives for an array of images, in the type it gives it."""
+    data = untuned(images, batch_size=batch_size)
+    return model.predict(data, batch_size=batch_size, verbose=0)
+
+
 def _embed_array(encoder, images, batch_size):
     if not len(images):
         raise ValueError("`images` must be at least one. Received: an empty array")
@@ -128,7 +137,7 @@ def _embed_array(encoder, images, batch_size):
         return _checked(images.reshape(len(images), -1))
     check_images(images)
     encoder = find_encoder(encoder)
-    return _checked(encoder.predict(images, batch_size=batch_size, verbose=0))
+    return _checked(predict(encoder, images, batch_size))
 
 
 def _embed_batches(encoder, batches):
@@ -139,7 +148,7 @@ def _embed_batches(encoder, batches):
         images = np.asarray(images)
         if encoder:
             # `predict_on_batch` would give each replica the whole batch.
-            found = encoder.predict(images, batch_size=len(images), verbose=0)
+            found = predict(encoder, images, len(images))
         else:
             found = images.reshape(len(images), -1)
         features.append(found)

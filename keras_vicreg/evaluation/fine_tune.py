@@ -8,7 +8,12 @@ import keras
 from keras_vicreg.evaluation.accuracy import Accuracy, accuracy_fields, score
 from keras_vicreg.evaluation.classifier import build_classifier, train_classifier
 from keras_vicreg.evaluation.crops import central_crops, crop_size
-from keras_vicreg.evaluation.features import as_arrays, find_encoder, number_classes
+from keras_vicreg.evaluation.features import (
+    as_arrays,
+    find_encoder,
+    number_classes,
+    predict,
+)
 from keras_vicreg.evaluation.sgd import MOMENTUM
 from keras_vicreg.evaluation.subsets import stratified_subset
 
@@ -106,7 +111,7 @@ def fine_tune(
         models[seed] = build_classifier(encoder, len(classes), seed)
         shown = images[rows], numbers[rows]
         train_classifier(models[seed], *shown, size, seed, verbose, **settings)
-        scores = models[seed].predict(central_crops(tested, size), BATCH, verbose=0)
+        scores = predict(models[seed], central_crops(tested, size), BATCH)
         outcomes[seed] = score(scores, classes, truth)
     return FineTuned(
         **accuracy_fields(*outcomes.values()),

@@ -12,6 +12,7 @@ from keras_vicreg.evaluation.features import (
     embed_labelled,
     find_encoder,
     number_classes,
+    predict,
 )
 from keras_vicreg.evaluation.sgd import MOMENTUM
 from keras_vicreg.evaluation.softmax_regression import (
@@ -183,8 +184,7 @@ def _sgd(encoder, train, test, settings):
         encoder_rate=0.0,
         weight_decay=settings["weight_decay"],
     )
-    tested = central_crops(tested, size)
-    scores = model.predict(tested, batch_size=batch_size, verbose=0)
+    scores = predict(model, central_crops(tested, size), batch_size)
     settings = {
         **settings,
         "momentum": MOMENTUM,
