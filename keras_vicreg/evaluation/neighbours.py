@@ -7,8 +7,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 BLOCK = 2**26  # similarities at a time, of all cores together: 256 MiB
-GROUP = 32
-SPARE = 16
+GROUP = 16
+SPARE = 8
 DECIMALS = 12
 
 
@@ -89,7 +89,8 @@ def _candidates(similarities, count):
     members = members.reshape(rows, -1)
     rest = np.arange(groups * GROUP, columns)
     members = np.hstack([members, np.broadcast_to(rest, (rows, len(rest)))])
-    values = np.take_along_axis(similarities, members, axis=1)
+    # `take` of the flat array is several times as fast as along an axis.
+    values = similarities.reshape(-1).take(members + columns * np.arange(rows)[:, None])
     candidates, second = _partition(values, members, count)
     return candidates, np.maximum(left_out, second)
 
@@ -103,7 +104,10 @@ def _partition(values, names, count):
 
 def _exact(queries, bank, candidates):
     """Similarities `(queries, candidates)` in float64."""
-    products = np.einsum("qd,qcd->qc", queries[1], bank[1][candidates], dtype="float64")
+    products = np.empty(candidates.shape)
+    for product, query, chosen in zip(products, queries[1], candidates, strict=True):
+        # A query at a time: its rows stay in the cache while they become float64.
+        product[:] = bank[1][chosen].astype("float64") @ query.astype("float64")
     return np.round(products / queries[2][:, None] / bank[2][candidates], DECIMALS)
 
 
