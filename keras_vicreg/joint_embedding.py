@@ -188,7 +188,8 @@ class JointEmbedding(TrainStep, keras.Model):
 
         Args:
             x: images `(n, height, width, channels)`, a pair of such arrays, or any
-                dataset Keras accepts.
+                dataset Keras accepts. A `tf.data.Dataset` is not tuned unless its
+                options ask for it, since that can double the time of an epoch.
             y: ignored: labels play no part.
             batch_size: int, number of images in a training step, for arrays.
                 Defaults to 256.

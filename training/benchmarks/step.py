@@ -11,17 +11,20 @@ else the machine does can only slow a round down. The views of a CPU second, of 
 threads together, are what is least disturbed by that. A view is an image through the
 encoder: two a pair.
 
-On two cores of an Intel Xeon (AVX-512) with nothing else to do, views a second and, in
-brackets, a CPU second, in times of plain PyTorch:
+On two cores of an Intel Xeon (AVX-512, AMX) with nothing else to do, views a second
+and, in brackets, a CPU second, in times of plain PyTorch, in two runs:
 
-- ResNet-18: channels last 1.05 (1.05), Keras on TensorFlow 1.20 (1.23), with Keras's
-  own batch normalization 1.03 (1.04), with XLA 0.62 (0.65), on JAX 0.52 (0.61), on
-  torch 0.78 (0.78). TensorFlow in other runs: 1.03 (1.21), 0.95 (1.05), and with six
-  steps in a round instead of two 1.05 (1.06).
-- ResNet-50: channels last 0.91 (0.91), Keras on TensorFlow 1.01 (1.05), with Keras's
-  own batch normalization 0.88 (0.90). TensorFlow in the run of six steps: 0.69 (0.97);
-  it kept 1.4 of the two cores busy there, as some of its processes do from their
-  first step to their last. Why was not found.
+- ResNet-18: Keras on TensorFlow 0.97 (0.98) and 1.01 (1.03), with Keras's own batch
+  normalization 0.82 (0.84). In bfloat16, which AMX multiplies, PyTorch 2.06 (2.05)
+  and Keras on TensorFlow 1.69 (1.76). PyTorch with channels last 0.99 (1.00).
+- ResNet-50: Keras on TensorFlow 0.95 (0.98) and 0.98 (1.01), with Keras's own batch
+  normalization 0.78 (0.80); in bfloat16 PyTorch 1.42 (1.42), Keras on TensorFlow 1.31
+  (1.36). PyTorch with channels last 0.93 (0.95).
+
+In brackets alone, since `fit` then waited at the end of some epochs (`epoch_end.py`),
+four runs on other machines and days gave Keras on TensorFlow 1.23, 1.21, 1.05 and 1.06
+for ResNet-18, 1.05 and 0.97 for ResNet-50. ResNet-18 with XLA had 0.65, on JAX 0.61,
+on torch 0.78.
 
 So the fused kernel of batch normalization makes the step a sixth faster; where the
 rest goes, on each backend, says `step_profile.py`.
@@ -45,9 +48,11 @@ STEPS = 6  # in a round: an epoch of `fit` begins and ends once in it
 CONTENDERS = {
     "PyTorch": (None, ""),
     "PyTorch, channels last": (None, "channels last"),
+    "PyTorch, bfloat16": (None, "bfloat16"),
     "Keras, TensorFlow": ("tensorflow", ""),
     "Keras, TensorFlow, unfused": ("tensorflow", "unfused"),
     "Keras, TensorFlow, XLA": ("tensorflow", "xla"),
+    "Keras, TensorFlow, bfloat16": ("tensorflow", "bfloat16"),
     "Keras, JAX": ("jax", "xla"),
     "Keras, torch": ("torch", ""),
 }
@@ -76,6 +81,8 @@ def keras_steps(option, threads, name, side, pairs):
     import keras_vicreg as kv
     from keras_vicreg import train_step
 
+    if option == "bfloat16":
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
     if option == "unfused":
         train_step.fused_batch_norm = contextlib.nullcontext
     stem = "cifar" if side <= 64 else "imagenet"
@@ -86,7 +93,7 @@ def keras_steps(option, threads, name, side, pairs):
     return lambda: model.fit((a, b), batch_size=pairs, verbose=0)
 
 
-def torch_steps(channels_last, threads, name, side, pairs):
+def torch_steps(option, threads, name, side, pairs):
     """The same, in PyTorch alone."""
     import torch
     from torch import nn
@@ -102,15 +109,18 @@ def torch_steps(channels_last, threads, name, side, pairs):
         features = width
     expander = nn.Sequential(*layers, nn.Linear(features, WIDTHS[-1], bias=False))
     model = nn.Sequential(encoder, expander).train()
-    if channels_last:
+    if option == "channels last":
         model = model.to(memory_format=torch.channels_last)
+    mixed = torch.autocast("cpu", torch.bfloat16, enabled=option == "bfloat16")
     optimizer = torch.optim.SGD(model.parameters(), 1e-4, 0.9)
     batches = torch.from_numpy(views(side, pairs)).split(pairs, dim=1)
 
     def run():
         for a, b in batches:
             optimizer.zero_grad()
-            torch_loss(model(a), model(b)).backward()
+            with mixed:
+                embeddings = model(a), model(b)
+            torch_loss(*(z.float() for z in embeddings)).backward()
             optimizer.step()
 
     return run
