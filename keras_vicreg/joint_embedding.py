@@ -8,7 +8,7 @@ from keras_vicreg.batches import Batches, EpochBatches
 from keras_vicreg.encoders.backbones import as_encoder, warn_of_slow_statistics
 from keras_vicreg.microbatch import check_microbatch_size, embed_in_pieces
 from keras_vicreg.train_step import TrainStep
-from keras_vicreg.untuned import untuned
+from keras_vicreg.untuned import untuned_inputs
 
 HEALTH = "embedding_std"
 
@@ -219,7 +219,7 @@ class JointEmbedding(TrainStep, keras.Model):
                 kwargs["shuffle"] = False  # Keras would shuffle the order of batches
             elif replicas.num_devices() > 1 and hasattr(x, "element_spec"):
                 self._check_batch_size(keras.tree.flatten(x.element_spec)[0].shape[0])
-            data = untuned(x, shuffle=kwargs.get("shuffle", True))
+            data = untuned_inputs(x, shuffle=kwargs.get("shuffle", True))
             return super().fit(data, **kwargs)
 
     def _check_batch_size(self, batch_size) -> None:

@@ -6,8 +6,8 @@ from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 
-def untuned(data, *, batch_size: int | None = None, shuffle: bool = False):
-    """What `fit` and `predict` take, without the thread that tunes `tf.data`.
+def untuned(data):
+    """A `tf.data.Dataset` without the thread that tunes it; anything else as it is.
 
     That thread looks at an iterator after 10 ms, 20 ms more, 40 ms more and so on.
     An iterator that ends wakes it and waits for it, but where it looks a moment too
@@ -16,41 +16,42 @@ def untuned(data, *, batch_size: int | None = None, shuffle: bool = False):
     numbers it would set, of parallel calls and of prefetched batches, are the number
     of cores and a queue that grows when it was empty without it.
 
+    A dataset whose options say whether to tune it stays as it is.
+    """
+    if not hasattr(data, "with_options"):
+        return data
+    if data.options().autotune.enabled is not None:
+        return data
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data.with_options(options)
+
+
+def untuned_inputs(data, *, batch_size: int | None = None, shuffle: bool = False):
+    """What Keras's `fit` and `predict` take, so that nothing they iterate is tuned.
+
     Args:
-        data: a `tf.data.Dataset`, a `keras.utils.PyDataset` or a NumPy array.
+        data: a `tf.data.Dataset`, a `keras.utils.PyDataset` or a NumPy array; anything
+            else is returned as it is.
         batch_size: int, for an array. Defaults to `None`, Keras's 32.
         shuffle: whether the batches of a `PyDataset` come in any order.
-
-    Returns:
-        The same dataset without tuning, if its options do not ask for it; what stands
-        for a `PyDataset` or an array in `fit` and `predict`; anything else as it is.
     """
-    if hasattr(data, "with_options"):
-        return _untuned_dataset(data)
     # On TensorFlow, Keras makes the dataset of both inside. It takes an adapter in
     # their place, but has no public name for one.
     if isinstance(data, np.ndarray):
         return _Array(data, batch_size=batch_size)
     if isinstance(data, keras.utils.PyDataset):
         return _Batches(data, shuffle=shuffle)
-    return data
-
-
-def _untuned_dataset(dataset):
-    import tensorflow as tf
-
-    if dataset.options().autotune.enabled is not None:
-        return dataset
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.with_options(options)
+    return untuned(data)
 
 
 class _Array(ArrayDataAdapter):
     def get_tf_dataset(self):
-        return _untuned_dataset(super().get_tf_dataset())
+        return untuned(super().get_tf_dataset())
 
 
 class _Batches(PyDatasetAdapter):
     def get_tf_dataset(self):
-        return _untuned_dataset(super().get_tf_dataset())
+        return untuned(super().get_tf_dataset())

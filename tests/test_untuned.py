@@ -8,7 +8,7 @@ import pytest
 import toys
 
 import keras_vicreg as kv
-from keras_vicreg.untuned import untuned
+from keras_vicreg.untuned import untuned, untuned_inputs
 
 needs_tensorflow = pytest.mark.skipif(
     "tensorflow" not in sys.modules, reason="tf.data is TensorFlow's"
@@ -94,10 +94,24 @@ class Seen(keras.layers.Layer):
 
 
 @pytest.mark.every_backend
+def test_embed_takes_batches_of_any_kind():
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return (toys.images()[8 * index : 8 * index + 8],)
+
+    np.testing.assert_array_equal(
+        kv.embed(None, Batches()), kv.embed(None, toys.images())
+    )
+
+
+@pytest.mark.every_backend
 def test_what_is_no_data_of_ours_stays_as_it_is():
     generator = (n for n in range(3))
-    assert untuned(generator) is generator
-    assert untuned(None) is None
+    assert untuned_inputs(generator) is generator
+    assert untuned(toys.images) is toys.images
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="tf.data inside")

@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_vicreg.evaluation.crops import random_crops
 from keras_vicreg.evaluation.sgd import TwoRateSGD, cosine_by_epoch
-from keras_vicreg.untuned import untuned
+from keras_vicreg.untuned import untuned_inputs
 
 
 def build_classifier(encoder, classes: int, seed: int, frozen: bool = False):
@@ -99,7 +99,7 @@ def train_classifier(
         on_epoch_begin=lambda epoch, _: batches.start(epoch)
     )
     learner.fit(
-        untuned(batches),
+        untuned_inputs(batches),
         epochs=epochs,
         shuffle=False,  # the batches are; Keras would change their order once more
         callbacks=[schedule, order],

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_vicreg.batches import check_images
-from keras_vicreg.untuned import untuned
+from keras_vicreg.untuned import untuned, untuned_inputs
 
 
 def embed(encoder, images, *, batch_size: int = 256) -> np.ndarray:
@@ -126,7 +126,7 @@ def find_encoder(model):
 
 def predict(model, images, batch_size: int):
     """What a model gives for an array of images, in the type it gives it."""
-    data = untuned(images, batch_size=batch_size)
+    data = untuned_inputs(images, batch_size=batch_size)
     return model.predict(data, batch_size=batch_size, verbose=0)
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 import keras_vicreg as kv
 from keras_vicreg import joint_embedding
-from keras_vicreg.untuned import untuned
+from keras_vicreg.untuned import untuned_inputs
 
 BATCH = 64
 
@@ -57,11 +57,11 @@ def main() -> None:
     repeats = max(1, round(options.seconds / epoch(model, (images, images))[0]))
     images = np.tile(images, (repeats, 1, 1, 1))
 
-    ends = {"tuned": [], "as it is": []}
+    inputs = {"tuned": lambda x, **_: x, "as it is": untuned_inputs}
+    ends = {name: [] for name in inputs}
     for _ in range(options.epochs):
         for name, made in ends.items():
-            as_keras = name == "tuned"
-            joint_embedding.untuned = (lambda x, **_: x) if as_keras else untuned
+            joint_embedding.untuned_inputs = inputs[name]
             made.append(epoch(model, (images, images)))
     for name, made in ends.items():
         steps, after = zip(*made)
