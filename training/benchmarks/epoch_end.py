@@ -24,7 +24,7 @@ import numpy as np
 
 import keras_vicreg as kv
 from keras_vicreg import joint_embedding
-from keras_vicreg.untuned import untuned_inputs
+from keras_vicreg.untuned_inputs import untuned_inputs
 
 BATCH = 64
 
