@@ -45,6 +45,13 @@ def test_unknown_names_are_attribute_errors():
         kv.VICRec  # noqa: B018
 
 
+def test_the_citation_names_this_version():
+    root = Path(__file__).parents[1]
+    citation = (root / "CITATION.cff").read_text()
+    assert f"\nversion: {kv.__version__}\n" in citation
+    assert f"version = {{{kv.__version__}}}" in (root / "README.md").read_text()
+
+
 def test_the_import_brings_no_framework():
     code = (
         "import sys, keras_vicreg, keras_vicreg.cli; "
