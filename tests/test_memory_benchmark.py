@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="its allocators")
 @pytest.mark.parametrize("views", [False, True])
 def test_a_larger_batch_takes_hardly_more_memory_in_pieces(views, monkeypatch):
-    """Eight times the batch: whole it takes more than seven times the memory."""
+    """Eight times the batch: whole it takes more than six times the memory."""
     monkeypatch.syspath_prepend(ROOT / "training" / "benchmarks")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     import memory
