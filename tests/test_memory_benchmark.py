@@ -1,4 +1,4 @@
-"""`training/benchmarks/memory.py`: pieces of a batch keep memory nearly flat."""
+"""`training/benchmarks/memory.py`: pieces keep the memory in use nearly flat."""
 
 import argparse
 from pathlib import Path
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="its allocators")
 @pytest.mark.parametrize("views", [False, True])
 def test_a_larger_batch_takes_hardly_more_memory_in_pieces(views, monkeypatch):
-    """Eight times the batch: whole it takes more than six times the memory."""
+    """Of what is in use, not of what TensorFlow's pool keeps."""
     monkeypatch.syspath_prepend(ROOT / "training" / "benchmarks")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     import memory

@@ -9,11 +9,11 @@ since the forward pass is computed twice. With `--views` the data are images, of
 the device makes the views.
 
 Memory is the peak of the resident set over what the process held before the first
-step, in processes of their own. "In use": with the allocator of the system, which gives
-back what is freed, and takes half as long again. "Resident": with TensorFlow's pool,
-which keeps what it once had, in regions that gaps make larger than what is in use.
-Times are with the pool; of some rounds the fastest counts. The seconds of the CPU, of
-all threads together, are what other work disturbs least.
+step, in processes of their own. "Resident": as TensorFlow is, with its pool, which
+keeps what it once had; this is what a user's process takes. "In use": with the
+allocator of the system, which gives back what is freed. Times are with the pool; of
+some rounds the fastest counts. The seconds of the CPU, of all threads together, are
+what other work disturbs least.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def main() -> None:
         batch_size, microbatch_size = map(int, arguments.one.split(","))
         return measure(batch_size, microbatch_size or None, arguments)
     print("batch size   microbatch      in use    resident   an image   of the CPU")
-    in_pieces = {}
+    in_pieces = {"In use": {}, "Resident": {}}
     for batch_size in map(int, arguments.batches.split(",")):
         for microbatch_size in (0, arguments.microbatch_size):
             print(f"{batch_size:>10}   {microbatch_size or 'whole':>10}", end="   ")
@@ -83,9 +83,11 @@ def main() -> None:
             print(f"{used:>6,.0f} MB   {resident:>6,.0f} MB", end="")
             print(*(f" {time:>7.2f} ms" for time in times), flush=True)
             if microbatch_size:
-                in_pieces[batch_size] = used
-    if len(in_pieces) > 1:
-        print(growth(in_pieces))
+                in_pieces["In use"][batch_size] = used
+                in_pieces["Resident"][batch_size] = resident
+    for title, megabytes in in_pieces.items():
+        if len(megabytes) > 1:
+            print(f"{title}, in pieces, {growth(megabytes)}")
 
 
 def in_use(batch_size: int, microbatch_size: int, arguments) -> float:
@@ -120,7 +122,7 @@ def growth(megabytes: dict[int, float]) -> str:
     more = megabytes[large] - megabytes[small]
     rest = (more - embeddings(large)) / megabytes[small]
     return (
-        f"In use, in pieces, {more:,.0f} MB more from {small} to {large}: embeddings "
+        f"{more:,.0f} MB more from {small} to {large}: embeddings "
         f"{embeddings(large):.0f} MB, the rest {rest:.0%}"
     )
 
