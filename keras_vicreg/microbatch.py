@@ -16,6 +16,21 @@ if keras.config.backend() == "tensorflow":
 
         return tf.while_loop(more, body, (first, *start), parallel_iterations=1)[1:]
 
+    def own_zeros(like):
+        """Zeros that may be overwritten: no constant, and shared with no others."""
+        zero = tf.raw_ops.Empty(shape=(), dtype="float32", init=True)
+        return tf.fill(like.shape, tf.cast(zero, like.dtype))
+
+    def add_in_place(total, part):
+        """The sum, in the memory of `total` if it came from `own_zeros`.
+
+        A sum in new memory, piece after piece, comes to lie amid what the piece frees.
+        TensorFlow's pool takes the smallest gap that is large enough, so it would go on
+        to memory it has not touched instead of what such a sum divides.
+        """
+        # The check keeps the graph's rewriting from one sum of this and earlier ones.
+        return total + tf.ensure_shape(part, total.shape)
+
     def scan_pieces(forward, weights, states, piece_at, count):
         """Runs `forward` piece after piece, and once more for the gradient.
 
@@ -66,13 +81,13 @@ if keras.config.backend() == "tensorflow":
                         upstream[index],
                         unconnected_gradients=tf.UnconnectedGradients.ZERO,
                     )
-                    return index + 1, [s + slope for s, slope in zip(sums, slopes)]
+                    return index + 1, list(map(add_in_place, sums, slopes))
 
                 # Not before it is needed: the first piece would be computed again,
                 # and kept, while the others are computed for the first time.
                 with tf.control_dependencies([upstream]):
                     first = tf.constant(0) + 0
-                return loop(count, again, first, [tf.zeros_like(w) for w in weights])[0]
+                return loop(count, again, first, [own_zeros(w) for w in weights])[0]
 
             return (outputs.stack(), *after), gradient
 
