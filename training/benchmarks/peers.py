@@ -124,12 +124,12 @@ def lightly(images, others, epochs, seed, start):
     return seconds, [each.numpy() for each in features]
 
 
-def pairs_of_views(torch, images):
+def pairs_of_views(torch, images, size=32, batch=BATCH):
     """A loader of batches of view pairs, made by a process on each core."""
     from lightly.transforms import VICRegTransform
     from PIL import Image
 
-    transform = VICRegTransform(32)
+    transform = VICRegTransform(size)
     pictures = [Image.fromarray(image) for image in images]
 
     class Pairs(torch.utils.data.Dataset):
@@ -141,7 +141,7 @@ def pairs_of_views(torch, images):
 
     return torch.utils.data.DataLoader(
         Pairs(),
-        BATCH,
+        batch,
         shuffle=True,
         drop_last=True,
         num_workers=len(os.sched_getaffinity(0)),
