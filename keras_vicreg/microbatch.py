@@ -17,7 +17,11 @@ if keras.config.backend() == "tensorflow":
         return tf.while_loop(more, body, (first, *start), parallel_iterations=1)[1:]
 
     def own_zeros(like):
-        """Zeros that may be overwritten: no constant, and shared with no others."""
+        """Zeros in memory of their own, in which a sum may be formed.
+
+        Those of `tf.zeros` become a constant, one for all of the same shape, and it
+        stays as it is. `Empty` is computed when the graph runs, once for each call.
+        """
         zero = tf.raw_ops.Empty(shape=(), dtype="float32", init=True)
         return tf.fill(like.shape, tf.cast(zero, like.dtype))
 

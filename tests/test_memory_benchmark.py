@@ -30,6 +30,5 @@ def test_a_larger_batch_takes_hardly_more_memory(kind, views, largest, monkeypat
         backend="tensorflow", images=2 * largest, rounds=0, views=views
     )
     small, large = map(megabytes, (256, largest))
-    print(f"{small:.0f} MB, {large:.0f} MB")
     assert small > 100
     assert large < 1.1 * small + memory.embeddings(largest)
