@@ -1,12 +1,24 @@
 """`training/benchmarks/memory.py`: pieces keep the memory nearly flat."""
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_peak_of_a_process_is_not_that_of_its_parent():
+    held = bytearray(200_000_000)
+    script = "from peak_memory import peak_memory; print(peak_memory())"
+    command = [sys.executable, "-c", script]
+    folder = ROOT / "training" / "benchmarks"
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    assert 1 < float(done.stdout) < len(held) / 2e6
 
 
 @pytest.mark.slow

@@ -19,6 +19,8 @@ import subprocess
 import sys
 import time
 
+from peak_memory import peak_memory
+
 SHAPES = [(256, 8192), (256, 2048), (2048, 2048), (2048, 256), (256, 256)]
 ROUNDS = 5
 
@@ -117,8 +119,7 @@ def worker(name: str, samples: int, features: int) -> None:
         begin = time.perf_counter()
         step(a, b)
         print(time.perf_counter() - begin, flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    print(value, peak - before, flush=True)
+    print(value, peak_memory() - before, flush=True)
 
 
 def compare(names, samples: int, features: int) -> dict:

@@ -18,10 +18,11 @@ what other work disturbs least.
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import time
+
+from peak_memory import peak_memory
 
 FEATURES = 512
 
@@ -44,20 +45,15 @@ def measure(batch_size: int, microbatch_size: int | None, arguments) -> None:
     shape = (arguments.images, 32, 32, 3)
     images = np.random.default_rng(0).integers(0, 256, shape, "uint8")
     data = images if arguments.views else (images, images[:, :, ::-1])
-    before = peak()
+    before = peak_memory()
     model.fit(data, batch_size=batch_size, verbose=0)  # traces and compiles
-    grown, fastest = peak() - before, (float("inf"), float("inf"))
+    grown, fastest = peak_memory() - before, (float("inf"), float("inf"))
     for _ in range(arguments.rounds):
         begin, used = time.perf_counter(), time.process_time()
         model.fit(data, batch_size=batch_size, verbose=0)
         seconds = time.perf_counter() - begin, time.process_time() - used
         fastest = tuple(map(min, fastest, seconds))
     print(grown, *(1e3 * seconds / len(images) for seconds in fastest))
-
-
-def peak() -> float:
-    """The largest resident set of this process so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 def main() -> None:
