@@ -127,9 +127,6 @@ print(peak_memory() - before)
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    reason="0.81 to 0.93 were measured: the first segments are too large"
-)
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="of TensorFlow")
 def test_it_takes_less_memory():
     """A batch of 512: the peak of a process over what it held before the step."""
