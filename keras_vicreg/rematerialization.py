@@ -38,12 +38,16 @@ if keras.config.backend() == "tensorflow":
                     with tf.GradientTape() as tape:
                         tape.watch(inputs)
                         _, output = step(inputs[1:], states, inputs[0])
-                    return tape.gradient(
+                    slopes = tape.gradient(
                         output,
                         inputs,
                         upstream[-1],
                         unconnected_gradients=tf.UnconnectedGradients.ZERO,
                     )
+                    # The segment before waits for all of them: those of weights would
+                    # be put off to the end, and what they are made of held till then.
+                    with tf.control_dependencies(slopes):
+                        return [tf.identity(slopes[0]), *slopes[1:]]
 
                 after, output = step(weights, states, x)
                 return (*after, output), gradient
@@ -60,19 +64,21 @@ else:
 def rematerialize(model) -> None:
     """Makes a model keep a few of its activations in training, and not the rest.
 
-    It is divided into about as many segments as the root of its number of layers, at
-    places where one tensor holds all that follows needs; in training the tensors
-    between segments are kept, and each segment is computed once more for its gradient.
+    It is divided into segments at places where one tensor holds all that follows needs,
+    so that these tensors and those of the largest segment are few numbers together. In
+    training the tensors between segments are kept, and each segment is computed once
+    more for its gradient.
     Values and gradients stay the same to rounding, running statistics and random
     states move once, and what is saved of the model knows nothing of it.
 
     Args:
         model: a functional `keras.Model` with one input and one output. One that
-            cannot be divided stays as it is, with a warning.
+            cannot be divided stays as it is, with a warning. Sides of images that it
+            leaves open count as one where segments are compared.
 
     Reference:
         Chen, Xu, Zhang, Guestrin, "Training Deep Nets with Sublinear Memory Cost",
-        2016, https://arxiv.org/abs/1604.06174
+        2016, https://arxiv.org/abs/1604.06174, section 4
     """
     tensors = find_bottlenecks(model)
     if len(tensors) < 4:
@@ -111,14 +117,58 @@ def find_bottlenecks(model) -> list:
     return found if found[-1] is model.output else []
 
 
+def divide(model, tensors) -> list:
+    """Of tensors that hold all that follows needs, those to keep.
+
+    Segments are as long as a bound on their numbers allows, for each bound that makes a
+    difference; of these divisions that one is taken with the fewest numbers, those that
+    are kept and those of the largest segment together (algorithm 3 of Chen et al.).
+
+    Args:
+        model: a functional `keras.Model`.
+        tensors: those of `find_bottlenecks`.
+
+    Returns:
+        Some of the tensors, the first and the last among them.
+    """
+    total, reached = 0, {}  # numbers computed until a tensor is there
+    for op in model.operations:
+        for tensor in keras.tree.flatten(op.output):
+            total += elements(tensor)
+            reached[id(tensor)] = total
+    ends = [reached[id(tensor)] for tensor in tensors]
+
+    def within(bound):
+        kept = [0]
+        for at in range(1, len(ends)):
+            if ends[at] - ends[kept[-1]] > bound:
+                kept.append(at - 1)
+        return [*kept, len(ends) - 1]
+
+    def numbers(kept):
+        largest = max(
+            ends[end] - ends[start] for start, end in itertools.pairwise(kept)
+        )
+        return largest + sum(elements(tensors[at]) for at in kept)
+
+    least = max(end - start for start, end in itertools.pairwise(ends))
+    bounds = {end - start for start, end in itertools.combinations(ends, 2)}
+    divisions = [within(bound) for bound in sorted(bounds) if bound >= least]
+    return [tensors[at] for at in min(divisions, key=numbers)]
+
+
+def elements(tensor) -> int:
+    """Numbers in a symbolic tensor, of each image."""
+    return math.prod(side or 1 for side in tensor.shape[1:])
+
+
 class _Segments:
     """The `call` of a model, which it stands in front of."""
 
     def __init__(self, model, tensors):
         self.model, self.stock = model, model.call
-        step = math.isqrt(len(tensors) - 1)
-        chosen = [*tensors[:-1:step], tensors[-1]]
-        self.segments = [Segment(*pair) for pair in itertools.pairwise(chosen)]
+        kept = divide(model, tensors)
+        self.segments = [Segment(*pair) for pair in itertools.pairwise(kept)]
 
     def __call__(self, inputs, training=None, mask=None, **kwargs):
         if not training:
