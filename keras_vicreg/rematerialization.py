@@ -38,16 +38,12 @@ if keras.config.backend() == "tensorflow":
                     with tf.GradientTape() as tape:
                         tape.watch(inputs)
                         _, output = step(inputs[1:], states, inputs[0])
-                    slopes = tape.gradient(
+                    return tape.gradient(
                         output,
                         inputs,
                         upstream[-1],
                         unconnected_gradients=tf.UnconnectedGradients.ZERO,
                     )
-                    # The segment before waits for all of them: those of weights would
-                    # be put off to the end, and what they are made of held till then.
-                    with tf.control_dependencies(slopes):
-                        return [tf.identity(slopes[0]), *slopes[1:]]
 
                 after, output = step(weights, states, x)
                 return (*after, output), gradient
@@ -57,8 +53,21 @@ if keras.config.backend() == "tensorflow":
 
         return twice
 
+    @tf.custom_gradient
+    def together(*tensors):
+        """The tensors. Their gradients are passed on when all of them are there."""
+
+        def gradient(*slopes):
+            with tf.control_dependencies(slopes):
+                return [tf.identity(slope) for slope in slopes]
+
+        return [tf.identity(tensor) for tensor in tensors], gradient
+
 else:
     compute_again = keras.remat
+
+    def together(*tensors):
+        return tensors
 
 
 def rematerialize(model) -> None:
@@ -174,9 +183,10 @@ class _Segments:
         if not training:
             return self.stock(inputs, training=training, mask=mask, **kwargs)
         x = ops.cast(inputs, self.model.input.dtype)
-        for segment in self.segments:
-            x = segment.compute(x)
-        return x
+        *earlier, last = self.segments
+        for segment in earlier:
+            x = segment.compute(x, compute_again)
+        return last.compute(x)  # its gradient comes at once, as does the first of all
 
 
 class Segment(keras.layers.Layer):
@@ -203,8 +213,14 @@ class Segment(keras.layers.Layer):
         outputs = self.function._run_through_graph([x], operation_fn=in_mode)
         return keras.tree.flatten(outputs)[0]
 
-    def compute(self, x):
-        """Its output in training; only `x` is kept for the gradient."""
+    def compute(self, x, wrapper=lambda step: step):
+        """Its output in training.
+
+        Args:
+            x: tensor, what it starts from.
+            wrapper: what is done to the function that is computed, of weights, states
+                and `x`: `compute_again` to keep `x` alone for the gradient.
+        """
 
         def step(weights, states, x):
             mapping = [*zip(self.weighed, weights), *zip(self.carried, states)]
@@ -212,8 +228,11 @@ class Segment(keras.layers.Layer):
                 x = self(x, training=True)
             return [scope.get_current_value(v) for v in self.carried], x
 
-        states, x = compute_again(step)(
-            [ops.convert_to_tensor(v) for v in self.weighed],
+        # The segment before waits for all gradients of this one: those of weights
+        # would be put off to the end, and what they are made of held till then.
+        x, *weights = together(x, *map(ops.convert_to_tensor, self.weighed))
+        states, x = wrapper(step)(
+            weights,
             [ops.copy(v) for v in self.carried],  # PyTorch assigns in place
             x,
         )

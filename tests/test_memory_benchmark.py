@@ -35,8 +35,8 @@ def test_a_larger_batch_takes_hardly_more_memory(kind, views, largest, monkeypat
 
     def megabytes(batch_size):
         if kind == "in use":
-            return memory.in_use(batch_size, 256, options)
-        return memory.in_a_process(batch_size, 256, options)[0]
+            return memory.in_use(batch_size, "256", options)
+        return memory.in_a_process(batch_size, "256", options)[0]
 
     options = argparse.Namespace(
         backend="tensorflow", images=2 * largest, rounds=0, views=views

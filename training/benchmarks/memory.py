@@ -1,12 +1,13 @@
-"""Peak memory of a training step against the batch size, whole and in pieces.
+"""Peak memory of a step against the batch size: whole, recomputed, in pieces.
 
     python training/benchmarks/memory.py [--backend B] [--batches 256,1024] [--views]
 
 VICReg, ResNet-18 of width 0.25 at 32 px with the CIFAR stem, expander 512-512, epochs
-of as many images whatever the batch. With `microbatch_size=256` the memory is that of
-256 images, plus images and embeddings of the batch, and an image takes the longer,
-since the forward pass is computed twice. With `--views` the data are images, of which
-the device makes the views.
+of as many images whatever the batch. With `remat` the encoder keeps a few of its
+activations. With `microbatch_size=256` the memory is that of 256 images, plus images
+and embeddings of the batch. An image takes the longer with either, since the forward
+pass is computed twice. With `--views` the data are images, of which the device makes
+the views.
 
 Memory is the peak of the resident set over what the process held before the first
 step, in processes of their own. "Resident": as TensorFlow is, with its pool, which
@@ -27,19 +28,23 @@ from peak_memory import peak_memory
 FEATURES = 512
 
 
-def measure(batch_size: int, microbatch_size: int | None, arguments) -> None:
+def measure(batch_size: int, way: str, arguments) -> None:
     """Prints megabytes, milliseconds an image, and those of the CPU."""
     import keras
     import numpy as np
 
     import keras_vicreg as kv
+    from keras_vicreg.rematerialization import rematerialize
 
     keras.utils.set_random_seed(0)
+    encoder = kv.encoder("resnet18", (32, 32, 3), stem="cifar", width=0.25)
+    if way == "remat":
+        rematerialize(encoder)
     model = kv.VICReg(
-        kv.encoder("resnet18", (32, 32, 3), stem="cifar", width=0.25),
+        encoder,
         kv.expander((FEATURES, FEATURES)),
         views=kv.TwoViews(32, recipe="vicreg_cifar") if arguments.views else None,
-        microbatch_size=microbatch_size,
+        microbatch_size=int(way) if way.isdecimal() else None,
     )
     model.compile(keras.optimizers.SGD(0.01))
     shape = (arguments.images, 32, 32, 3)
@@ -67,18 +72,18 @@ def main() -> None:
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        batch_size, microbatch_size = map(int, arguments.one.split(","))
-        return measure(batch_size, microbatch_size or None, arguments)
-    print("batch size   microbatch      in use    resident   an image   of the CPU")
+        batch_size, way = arguments.one.split(",")
+        return measure(int(batch_size), way, arguments)
+    print("batch size          way      in use    resident   an image   of the CPU")
     in_pieces = {"In use": {}, "Resident": {}}
     for batch_size in map(int, arguments.batches.split(",")):
-        for microbatch_size in (0, arguments.microbatch_size):
-            print(f"{batch_size:>10}   {microbatch_size or 'whole':>10}", end="   ")
-            used = in_use(batch_size, microbatch_size, arguments)
-            resident, *times = in_a_process(batch_size, microbatch_size, arguments)
+        for way in ("whole", "remat", str(arguments.microbatch_size)):
+            print(f"{batch_size:>10}   {way:>10}", end="   ")
+            used = in_use(batch_size, way, arguments)
+            resident, *times = in_a_process(batch_size, way, arguments)
             print(f"{used:>6,.0f} MB   {resident:>6,.0f} MB", end="")
             print(*(f" {time:>7.2f} ms" for time in times), flush=True)
-            if microbatch_size:
+            if way.isdecimal():
                 in_pieces["In use"][batch_size] = used
                 in_pieces["Resident"][batch_size] = resident
     for title, megabytes in in_pieces.items():
@@ -86,19 +91,15 @@ def main() -> None:
             print(f"{title}, in pieces, {growth(megabytes)}")
 
 
-def in_use(batch_size: int, microbatch_size: int, arguments) -> float:
+def in_use(batch_size: int, way: str, arguments) -> float:
     """Megabytes at the peak, with nothing kept that is not needed."""
     once = argparse.Namespace(**{**vars(arguments), "rounds": 0})
-    return in_a_process(
-        batch_size, microbatch_size, once, TF_ONEDNN_USE_SYSTEM_ALLOCATOR="1"
-    )[0]
+    return in_a_process(batch_size, way, once, TF_ONEDNN_USE_SYSTEM_ALLOCATOR="1")[0]
 
 
-def in_a_process(
-    batch_size: int, microbatch_size: int, arguments, **environment
-) -> list[float]:
+def in_a_process(batch_size: int, way: str, arguments, **environment) -> list[float]:
     """Megabytes and milliseconds; not a number where it failed."""
-    options = ["--one", f"{batch_size},{microbatch_size}"]
+    options = ["--one", f"{batch_size},{way}"]
     options += ["--images", str(arguments.images), "--rounds", str(arguments.rounds)]
     done = subprocess.run(
         [sys.executable, __file__, *options, *["--views"] * arguments.views],
