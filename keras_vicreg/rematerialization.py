@@ -21,13 +21,11 @@ if keras.config.backend() == "tensorflow":
         """A function that keeps its inputs alone, and computes `step` twice.
 
         Args:
-            step: pure function of weights, states (lists of tensors) and a tensor,
-                that returns new states and an output.
+            step: pure function of weights, states (lists of tensors, no variables)
+                and a tensor, that returns new states and an output.
         """
 
         def twice(weights, states, x):
-            weights = [tf.identity(weight) for weight in weights]  # and no variables
-
             @tf.custom_gradient
             def once(x, *weights):
                 def gradient(*upstream):
@@ -53,21 +51,30 @@ if keras.config.backend() == "tensorflow":
 
         return twice
 
-    @tf.custom_gradient
-    def together(*tensors):
-        """The tensors. Their gradients are passed on when all of them are there."""
+    def weights_first(x, weights):
+        """What it is given. The gradient of `x` waits for those of the weights.
 
-        def gradient(*slopes):
-            with tf.control_dependencies(slopes):
-                return [tf.identity(slope) for slope in slopes]
+        They would be put off to the end of the step, since nothing before asks for
+        them, and what they are made of would be held till then.
+        """
 
-        return [tf.identity(tensor) for tensor in tensors], gradient
+        @tf.custom_gradient
+        def ordered(x, *weights):
+            def gradient(slope, *slopes):
+                with tf.control_dependencies(slopes):
+                    return tf.identity(slope), *slopes
+
+            return (tf.identity(x), *weights), gradient
+
+        x, *weights = ordered(x, *map(tf.identity, weights))  # no variables
+        return x, weights
 
 else:
     compute_again = keras.remat
 
-    def together(*tensors):
-        return tensors
+    def weights_first(x, weights):
+        """What it is given; the order of gradients is the framework's affair."""
+        return x, weights
 
 
 def rematerialize(model) -> None:
@@ -75,10 +82,13 @@ def rematerialize(model) -> None:
 
     It is divided into segments at places where one tensor holds all that follows needs,
     so that these tensors and those of the largest segment are few numbers together. In
-    training the tensors between segments are kept, and each segment is computed once
-    more for its gradient.
-    Values and gradients stay the same to rounding, running statistics and random
-    states move once, and what is saved of the model knows nothing of it.
+    training the tensors between segments are kept, and each segment but the last is
+    computed once more for its gradient. Values and gradients stay the same to rounding,
+    running statistics and random states move once, and what is saved of the model knows
+    nothing of it.
+
+    On JAX the compiler decides what is kept in the end: on the CPU nothing was saved
+    where it was measured, see training/SCALING.md.
 
     Args:
         model: a functional `keras.Model` with one input and one output. One that
@@ -228,9 +238,8 @@ class Segment(keras.layers.Layer):
                 x = self(x, training=True)
             return [scope.get_current_value(v) for v in self.carried], x
 
-        # The segment before waits for all gradients of this one: those of weights
-        # would be put off to the end, and what they are made of held till then.
-        x, *weights = together(x, *map(ops.convert_to_tensor, self.weighed))
+        weights = [ops.convert_to_tensor(v) for v in self.weighed]
+        x, weights = weights_first(x, weights)
         states, x = wrapper(step)(
             weights,
             [ops.copy(v) for v in self.carried],  # PyTorch assigns in place

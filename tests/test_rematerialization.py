@@ -19,13 +19,13 @@ from keras_vicreg.recipes import Recipe
 from keras_vicreg.rematerialization import divide, find_bottlenecks, rematerialize
 
 
-def trained(remat, encoder=toys.encoder, size=8):
+def trained(remat, encoder=toys.encoder, size=8, **options):
     """Loss of each of 8 steps, and the model after them."""
     keras.utils.set_random_seed(0)
     model = kv.VICReg(encoder(), kv.expander((16, 16)), views=toys.ShiftedViews())
     if remat:
         rematerialize(model.encoder)
-    model.compile(keras.optimizers.SGD(1e-3))
+    model.compile(keras.optimizers.SGD(1e-3), **options)
     history = model.fit(toys.images(64, size), batch_size=16, epochs=2, verbose=0)
     return history.history["loss"], model
 
@@ -54,6 +54,30 @@ def test_training_stays_the_same(encoder, size):
     for variable, expected in zip(other.variables, model.variables, strict=True):
         found, expected = map(keras.ops.convert_to_numpy, (variable, expected))
         np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=variable.path)
+
+
+@pytest.mark.every_backend
+def test_eagerly_too():
+    losses, _ = trained(False, resnet, 32, run_eagerly=True)
+    again, _ = trained(True, resnet, 32, run_eagerly=True)
+    np.testing.assert_allclose(again, losses, rtol=1e-6)
+
+
+@pytest.fixture
+def half():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy(policy)
+
+
+@pytest.mark.every_backend
+@pytest.mark.usefixtures("half")
+def test_in_mixed_precision():
+    losses, _ = trained(False, resnet, 32)
+    again, model = trained(True, resnet, 32)
+    assert model.encoder.compute_dtype == "bfloat16"
+    np.testing.assert_allclose(again, losses, rtol=1e-4)
 
 
 def test_what_is_saved_knows_nothing_of_it(tmp_path):
@@ -107,7 +131,8 @@ def test_the_division_keeps_the_fewest_numbers():
     best = min(numbers([0, *some, len(sizes) - 1]) for some in subsets)
     places = [id(tensor) for tensor in tensors]
     chosen = [places.index(id(tensor)) for tensor in divide(model, tensors)]
-    assert chosen[0] == 0 and chosen[-1] == len(sizes) - 1
+    assert chosen[0] == 0
+    assert chosen[-1] == len(sizes) - 1
     assert numbers(chosen) == best < 0.7 * numbers([0, len(sizes) - 1])
 
 
