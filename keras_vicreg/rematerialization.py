@@ -205,11 +205,9 @@ class Segment(keras.layers.Layer):
     def __init__(self, start, end):
         super().__init__(autocast=False)
         self.function = keras.Function(start, end)
-        parts = [
+        self.parts = [  # whose variables are those of this layer, frozen or not
             op for op in self.function.operations if isinstance(op, keras.layers.Layer)
         ]
-        self.weighed = [v for part in parts for v in part.trainable_variables]
-        self.carried = [v for part in parts for v in part.non_trainable_variables]
         self.built = True
 
     def call(self, x, training=None):
@@ -233,18 +231,16 @@ class Segment(keras.layers.Layer):
         """
 
         def step(weights, states, x):
-            mapping = [*zip(self.weighed, weights), *zip(self.carried, states)]
+            mapping = [*zip(trained, weights), *zip(carried, states)]
             with keras.StatelessScope(state_mapping=mapping) as scope:
                 x = self(x, training=True)
-            return [scope.get_current_value(v) for v in self.carried], x
+            return [scope.get_current_value(v) for v in carried], x
 
-        weights = [ops.convert_to_tensor(v) for v in self.weighed]
+        trained, carried = self.trainable_variables, self.non_trainable_variables
+        weights = [ops.convert_to_tensor(v) for v in trained]
+        states = [ops.copy(v) for v in carried]  # PyTorch assigns in place
         x, weights = weights_first(x, weights)
-        states, x = wrapper(step)(
-            weights,
-            [ops.copy(v) for v in self.carried],  # PyTorch assigns in place
-            x,
-        )
-        for variable, state in zip(self.carried, states):
+        states, x = wrapper(step)(weights, states, x)
+        for variable, state in zip(carried, states):
             variable.assign(state)
         return x

@@ -80,6 +80,32 @@ def test_in_mixed_precision():
     np.testing.assert_allclose(again, losses, rtol=1e-4)
 
 
+@pytest.mark.every_backend
+def test_what_is_frozen_may_thaw():
+    """Frozen when it is divided, trained later."""
+
+    def thawed(remat):
+        keras.utils.set_random_seed(0)
+        encoder = resnet()
+        start = encoder.get_weights()[0]
+        encoder.trainable = False
+        if remat:
+            rematerialize(encoder)
+        model = kv.VICReg(encoder, kv.expander((16, 16)), views=toys.ShiftedViews())
+        losses = []
+        for encoder.trainable in (False, True):
+            model.compile(keras.optimizers.SGD(1e-3))
+            history = model.fit(toys.images(32, 32), batch_size=16, verbose=0)
+            losses += history.history["loss"]
+        return losses, encoder.get_weights()[0] - start
+
+    losses, expected = thawed(False)
+    again, moved = thawed(True)
+    np.testing.assert_allclose(again, losses, rtol=1e-6)
+    np.testing.assert_allclose(moved, expected, atol=1e-6)
+    assert np.abs(moved).max() > 1e-4
+
+
 def test_what_is_saved_knows_nothing_of_it(tmp_path):
     _, model = trained(True, resnet, 32)
     model.encoder.save(tmp_path / "encoder.keras")
