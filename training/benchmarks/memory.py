@@ -6,8 +6,8 @@ VICReg, ResNet-18 of width 0.25 at 32 px with the CIFAR stem, expander 512-512, 
 of as many images whatever the batch. With `remat` the encoder keeps a few of its
 activations. With `microbatch_size=256` the memory is that of 256 images, plus images
 and embeddings of the batch. An image takes the longer with either, since the forward
-pass is computed twice. With `--views` the data are images, of which the device makes
-the views.
+pass is computed twice, with `remat` but for its last segment. With `--views` the data
+are images, of which the device makes the views.
 
 Memory is the peak of the resident set over what the process held before the first
 step, in processes of their own. "Resident": as TensorFlow is, with its pool, which
