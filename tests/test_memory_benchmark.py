@@ -34,13 +34,10 @@ def test_a_larger_batch_takes_hardly_more_memory(kind, views, largest, monkeypat
     import memory
 
     def megabytes(batch_size):
-        if kind == "in use":
-            return memory.in_use(batch_size, "256", options)
-        return memory.in_a_process(batch_size, "256", options)[0]
+        peak = {"in use": memory.in_use, "resident": memory.resident}[kind]
+        return peak(batch_size, "256", options)
 
-    options = argparse.Namespace(
-        backend="tensorflow", images=2 * largest, rounds=0, views=views
-    )
+    options = argparse.Namespace(backend="tensorflow", images=2 * largest, views=views)
     small, large = map(megabytes, (256, largest))
     assert small > 100
     assert large < 1.1 * small + memory.embeddings(largest)

@@ -15,11 +15,9 @@ import argparse
 import os
 import resource
 import statistics
-import subprocess
-import sys
-import time
 
 from peak_memory import peak_memory
+from turns import Worker, take_turns
 
 SHAPES = [(256, 8192), (256, 2048), (2048, 2048), (2048, 256), (256, 256)]
 ROUNDS = 5
@@ -102,7 +100,7 @@ def resident() -> float:
 
 
 def worker(name: str, samples: int, features: int) -> None:
-    """Answers each line on stdin with the seconds of one call; ends with memory."""
+    """One contestant; ends with the value and with memory."""
     import keras
     import numpy as np
 
@@ -115,38 +113,23 @@ def worker(name: str, samples: int, features: int) -> None:
     before = resident()
     step = step_of(name)
     value = float(step(a, b))
-    for _ in sys.stdin:
-        begin = time.perf_counter()
-        step(a, b)
-        print(time.perf_counter() - begin, flush=True)
+    take_turns(lambda: step(a, b))
     print(value, peak_memory() - before, flush=True)
 
 
 def compare(names, samples: int, features: int) -> dict:
     """Median seconds, value and extra memory of each contestant."""
-    command = [sys.executable, __file__, "--worker"]
-    workers = {
-        name: subprocess.Popen(
-            [*command, name, str(samples), str(features)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name in names
-    }
+    case = [str(samples), str(features)]
+    workers = {name: Worker([__file__, "--worker", name, *case]) for name in names}
     seconds = {name: [] for name in names}
     for turn in range(ROUNDS + 2):
-        for name, process in workers.items():
-            process.stdin.write("\n")
-            process.stdin.flush()
-            taken = float(process.stdout.readline())
+        for name, worker in workers.items():
+            taken, _ = worker.turn()
             if turn >= 2:
                 seconds[name].append(taken)
     results = {}
-    for name, process in workers.items():
-        process.stdin.close()
-        value, memory = map(float, process.stdout.readline().split())
-        process.wait()
+    for name, worker in workers.items():
+        value, memory = worker.end()
         results[name] = (statistics.median(seconds[name]), value, memory)
     return results
 

@@ -12,24 +12,23 @@ are images, of which the device makes the views.
 Memory is the peak of the resident set over what the process held before the first
 step, in processes of their own. "Resident": as TensorFlow is, with its pool, which
 keeps what it once had; this is what a user's process takes. "In use": with the
-allocator of the system, which gives back what is freed. Times are with the pool; of
-some rounds the fastest counts. The seconds of the CPU, of all threads together, are
-what other work disturbs least.
+allocator of the system, which gives back what is freed. Times are with the pool: those
+processes take turns, an epoch each, and the fastest of some rounds counts, as the time
+itself and, in brackets, in times of the whole batch. The seconds of the CPU, of all
+threads together, are what other work disturbs least.
 """
 
 import argparse
-import os
-import subprocess
-import sys
-import time
 
 from peak_memory import peak_memory
+from turns import Worker, take_turns
 
 FEATURES = 512
+NOT_THERE = float("nan")
 
 
-def measure(batch_size: int, way: str, arguments) -> None:
-    """Prints megabytes, milliseconds an image, and those of the CPU."""
+def work(batch_size: int, way: str, arguments) -> None:
+    """Prints megabytes after one epoch; then each turn is one."""
     import keras
     import numpy as np
 
@@ -52,13 +51,8 @@ def measure(batch_size: int, way: str, arguments) -> None:
     data = images if arguments.views else (images, images[:, :, ::-1])
     before = peak_memory()
     model.fit(data, batch_size=batch_size, verbose=0)  # traces and compiles
-    grown, fastest = peak_memory() - before, (float("inf"), float("inf"))
-    for _ in range(arguments.rounds):
-        begin, used = time.perf_counter(), time.process_time()
-        model.fit(data, batch_size=batch_size, verbose=0)
-        seconds = time.perf_counter() - begin, time.process_time() - used
-        fastest = tuple(map(min, fastest, seconds))
-    print(grown, *(1e3 * seconds / len(images) for seconds in fastest))
+    print(peak_memory() - before, flush=True)
+    take_turns(lambda: model.fit(data, batch_size=batch_size, verbose=0))
 
 
 def main() -> None:
@@ -67,50 +61,68 @@ def main() -> None:
     parser.add_argument("--batches", default="256,1024,4096")
     parser.add_argument("--microbatch-size", type=int, default=256)
     parser.add_argument("--images", type=int, default=8192, help="of an epoch")
-    parser.add_argument("--rounds", type=int, default=2, help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--views", action="store_true", help="made on the device")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
-        batch_size, way = arguments.one.split(",")
-        return measure(int(batch_size), way, arguments)
-    print("batch size          way      in use    resident   an image   of the CPU")
-    in_pieces = {"In use": {}, "Resident": {}}
+    if arguments.worker:
+        batch_size, way = arguments.worker
+        return work(int(batch_size), way, arguments)
+    print("batch size        way      in use    resident", end="")
+    print("      time of an image        of the CPU")
+    in_pieces = str(arguments.microbatch_size)
+    growing = {"In use": {}, "Resident": {}}
     for batch_size in map(int, arguments.batches.split(",")):
-        for way in ("whole", "remat", str(arguments.microbatch_size)):
-            print(f"{batch_size:>10}   {way:>10}", end="   ")
-            used = in_use(batch_size, way, arguments)
-            resident, *times = in_a_process(batch_size, way, arguments)
-            print(f"{used:>6,.0f} MB   {resident:>6,.0f} MB", end="")
-            print(*(f" {time:>7.2f} ms" for time in times), flush=True)
-            if way.isdecimal():
-                in_pieces["In use"][batch_size] = used
-                in_pieces["Resident"][batch_size] = resident
-    for title, megabytes in in_pieces.items():
+        rows = compare(batch_size, ("whole", "remat", in_pieces), arguments)
+        for title, megabytes in zip(growing, rows[in_pieces]):
+            growing[title][batch_size] = megabytes
+    for title, megabytes in growing.items():
         if len(megabytes) > 1:
             print(f"{title}, in pieces, {growth(megabytes)}")
 
 
+def compare(batch_size: int, ways, arguments) -> dict:
+    """Prints the rows of one batch size: megabytes, and times in turns."""
+    rows = {way: [in_use(batch_size, way, arguments)] for way in ways}
+    workers = {}
+    for way, row in rows.items():
+        workers[way] = start(batch_size, way, arguments)
+        row += workers[way].read() or [NOT_THERE]
+    best = {way: (float("inf"), float("inf")) for way in ways}
+    for _ in range(arguments.rounds):
+        for way, worker in workers.items():
+            taken = worker.turn() or (NOT_THERE, NOT_THERE)
+            best[way] = tuple(map(min, taken, best[way]))
+    for way, worker in workers.items():
+        worker.end()
+        print(f"{batch_size:>10} {way:>10}", end="")
+        print(*(f" {megabytes:>7,.0f} MB" for megabytes in rows[way]), end="")
+        for seconds, base in zip(best[way], best["whole"]):
+            milliseconds = 1e3 * seconds / arguments.images
+            print(f" {milliseconds:>7.2f} ms ({seconds / base:.2f})", end="")
+        print(flush=True)
+    return rows
+
+
 def in_use(batch_size: int, way: str, arguments) -> float:
     """Megabytes at the peak, with nothing kept that is not needed."""
-    once = argparse.Namespace(**{**vars(arguments), "rounds": 0})
-    return in_a_process(batch_size, way, once, TF_ONEDNN_USE_SYSTEM_ALLOCATOR="1")[0]
+    return resident(batch_size, way, arguments, TF_ONEDNN_USE_SYSTEM_ALLOCATOR="1")
 
 
-def in_a_process(batch_size: int, way: str, arguments, **environment) -> list[float]:
-    """Megabytes and milliseconds; not a number where it failed."""
-    options = ["--one", f"{batch_size},{way}"]
-    options += ["--images", str(arguments.images), "--rounds", str(arguments.rounds)]
-    done = subprocess.run(
-        [sys.executable, __file__, *options, *["--views"] * arguments.views],
-        env={**os.environ, "KERAS_BACKEND": arguments.backend, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    if done.returncode:
-        return [float("nan")] * 3
-    return [float(word) for word in done.stdout.split()[-3:]]
+def resident(batch_size: int, way: str, arguments, **environment) -> float:
+    """Megabytes at the peak; not a number where it failed."""
+    worker = start(batch_size, way, arguments, **environment)
+    [megabytes] = worker.read() or [NOT_THERE]
+    worker.end()
+    return megabytes
+
+
+def start(batch_size: int, way: str, arguments, **environment) -> Worker:
+    """The process that trains so, and prints megabytes when it has begun."""
+    options = ["--images", str(arguments.images), *["--views"] * arguments.views]
+    options += ["--worker", str(batch_size), way]
+    environment["KERAS_BACKEND"] = arguments.backend
+    return Worker([__file__, *options], **environment)
 
 
 def growth(megabytes: dict[int, float]) -> str:

@@ -32,11 +32,10 @@ rest goes, on each backend, says `step_profile.py`.
 
 import argparse
 import contextlib
-import os
-import subprocess
 import sys
-import time
 from pathlib import Path
+
+from turns import Worker, take_turns
 
 TASKS = {  # name, side, pairs in a batch
     "ResNet-18, 32 px": ("resnet18", 32, 32),
@@ -141,56 +140,33 @@ def torch_loss(a, b):
 
 
 def work(contender, task, threads) -> None:
-    """One contender: a round for each line on stdin; seconds, and those of the CPU."""
+    """One contender; prints the views of a round when it is ready for them."""
     backend, option = CONTENDERS[contender]
     name, side, pairs = TASKS[task]
     steps = keras_steps if backend else torch_steps
     run = steps(option, threads, name, side, pairs)
     run()  # traces and compiles
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        begin, used = time.perf_counter(), time.process_time()
-        run()
-        seconds, used = time.perf_counter() - begin, time.process_time() - used
-        print(seconds, used, flush=True)
-
-
-def start(contender, task, threads):
-    """The process of a contender, once it is ready."""
-    options = ["--worker", task, "--threads", str(threads)]
-    process = subprocess.Popen(
-        [sys.executable, __file__, *options, contender],
-        env={
-            **os.environ,
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            "KERAS_BACKEND": CONTENDERS[contender][0] or "",
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-        },
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    if process.stdout.readline() != "ready\n":
-        raise RuntimeError(f"{contender} did not start")
-    return process
+    print(2 * pairs * STEPS, flush=True)
+    take_turns(run)
 
 
 def compare(task, contenders, rounds, threads) -> None:
     """Prints the table of one task."""
-    pairs = TASKS[task][2]
-    workers = {name: start(name, task, threads) for name in contenders}
+    workers = {}
+    for name in contenders:
+        workers[name] = Worker(
+            [__file__, "--worker", task, "--threads", str(threads), name],
+            PYTHONPATH=str(Path(__file__).parents[2]),
+            KERAS_BACKEND=CONTENDERS[name][0] or "",
+        )
+        [views_in_round] = workers[name].read()
     best = {name: (float("inf"), float("inf")) for name in workers}
     for _ in range(rounds):
-        for name, process in workers.items():
-            process.stdin.write("\n")
-            process.stdin.flush()
-            row = map(float, process.stdout.readline().split())
-            best[name] = tuple(map(min, best[name], row))
-    for process in workers.values():
-        process.stdin.close()
-        process.wait()
-    views_in_round = 2 * pairs * STEPS
+        for name, worker in workers.items():
+            best[name] = tuple(map(min, best[name], worker.turn()))
+    for worker in workers.values():
+        worker.end()
+    pairs = TASKS[task][2]
     print(f"{task}, {pairs} pairs, {threads} threads, best of {rounds} rounds")
     print(f"  {'':28}{'views/s':>8}{'ratio':>7}{'a CPU second':>15}{'ratio':>7}")
     for name, row in best.items():
