@@ -11,13 +11,14 @@ import os, sys, time
 sys.path.insert(0, {folder!r})
 from turns import take_turns
 print(7, flush=True)
-take_turns(lambda: time.sleep(0.2) if os.environ["DOES"] == "sleep" else sys.exit(1))
+does = {{"sleep": lambda: time.sleep(0.2), "fail": lambda: sys.exit("no memory")}}
+take_turns(does[os.environ["DOES"]])
 print(8, 9)
 """
 
 
 @pytest.fixture
-def worker(monkeypatch, tmp_path):
+def worker(tmp_path):
     """A function that starts a process, which sleeps in its turns or fails."""
     spec = importlib.util.spec_from_file_location("turns", FOLDER / "turns.py")
     turns = importlib.util.module_from_spec(spec)
@@ -37,9 +38,20 @@ def test_turns_are_timed(worker):
     assert sleeps.end() == [8, 9]
 
 
-def test_a_process_that_fails_has_no_numbers(worker):
+def test_a_process_that_fails_has_no_numbers(worker, capfd):
     fails = worker("fail")
     assert fails.read() == [7]
     assert fails.turn() == []
+    assert "exit status 1. no memory" in capfd.readouterr().err
     assert fails.turn() == []
     assert fails.end() == []
+    assert capfd.readouterr().err == ""
+
+
+def test_a_process_that_is_killed_while_it_waits(worker, capfd):
+    killed = worker("sleep")
+    assert killed.read() == [7]
+    killed.process.kill()
+    assert killed.turn() == []
+    assert "exit status -9" in capfd.readouterr().err
+    assert killed.end() == []

@@ -1,8 +1,10 @@
 """Processes that are timed beside each other: one works while the others wait."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 
@@ -26,28 +28,34 @@ class Worker:
     """
 
     def __init__(self, arguments, **environment):
+        self.name = " ".join(arguments)
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, as long as it runs
         self.process = subprocess.Popen(
             [sys.executable, *arguments],
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self.errors,
             text=True,
         )
 
     def read(self) -> list[float]:
-        """The numbers of its next line, for which it waits. None where it has ended."""
+        """The numbers of its next line, for which it waits. None where it has ended.
+
+        If that was by an error, it says so on stderr.
+        """
         line = self.process.stdout.readline()
-        if not line:
-            self.process.wait()
+        if not line and self.process.returncode is None and self.process.wait():
+            self.errors.seek(0)
+            why = "".join(self.errors.readlines()[-1:]).strip()
+            code = self.process.returncode
+            print(f"{self.name}: exit status {code}. {why}", file=sys.stderr)
         return [float(word) for word in line.split()]
 
     def turn(self) -> list[float]:
         """Seconds of its next round, and those of the CPU. None where it has ended."""
-        if self.process.poll() is not None:
-            return []
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended
+            os.write(self.process.stdin.fileno(), b"\n")
         return self.read()
 
     def end(self) -> list[float]:
