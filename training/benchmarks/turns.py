@@ -40,7 +40,7 @@ class Worker:
         )
 
     def read(self) -> list[float]:
-        """The numbers of its next line, for which it waits. None where it has ended.
+        """The numbers of its next line, for which it waits. Empty where it has ended.
 
         If that was by an error, it says so on stderr.
         """
@@ -53,7 +53,7 @@ class Worker:
         return [float(word) for word in line.split()]
 
     def turn(self) -> list[float]:
-        """Seconds of its next round, and those of the CPU. None where it has ended."""
+        """Seconds of its next round, and those of the CPU. Empty where it has ended."""
         with contextlib.suppress(BrokenPipeError):  # it has ended
             os.write(self.process.stdin.fileno(), b"\n")
         return self.read()
