@@ -29,7 +29,7 @@ _CONTENTS = {
     "recommended_learning_rate": "optimizers",
     "callbacks": None,
     # devices
-    "distribution": "distribute",
+    "distribution": "devices.distribute",
     # data
     "load_images": "data",
     "class_names": "data",

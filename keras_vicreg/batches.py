@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_vicreg import replicas
+from keras_vicreg.devices import replicas
 
 
 class EpochBatches(keras.utils.PyDataset):

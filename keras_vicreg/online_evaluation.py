@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
+from keras_vicreg.devices.local_copy import LocalCopy
 from keras_vicreg.evaluation import embed
-from keras_vicreg.local_copy import LocalCopy
 
 
 class OnlineEvaluation(keras.callbacks.Callback):

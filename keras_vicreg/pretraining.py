@@ -10,16 +10,16 @@ import keras
 import numpy as np
 
 import keras_vicreg as kv
-from keras_vicreg import replicas
 from keras_vicreg.batches import Batches
 from keras_vicreg.curves import draw_curves
+from keras_vicreg.devices import replicas
+from keras_vicreg.devices.local_copy import LocalCopy
+from keras_vicreg.devices.microbatch import check_microbatch_size
+from keras_vicreg.devices.rematerialization import rematerialize
 from keras_vicreg.encoder_files import save_encoder, source_of
 from keras_vicreg.encoders.named_backbones import load_backbone
 from keras_vicreg.evaluation.protocols import measure, table
-from keras_vicreg.local_copy import LocalCopy
-from keras_vicreg.microbatch import check_microbatch_size
 from keras_vicreg.recipes import Recipe
-from keras_vicreg.rematerialization import rematerialize
 from keras_vicreg.run_card import card_of
 from keras_vicreg.run_folder import HistoryFile, RunFolder
 from keras_vicreg.start_from import build_from_preset, with_network_of_preset

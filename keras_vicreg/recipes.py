@@ -45,9 +45,9 @@ class Recipe:
         microbatch_size: number of images that the network works on at a time, where
             a batch does not fit into memory, see `kv.VICReg`. Defaults to all.
         remat: whether activations of the encoder are computed again in the backward
-            pass, not kept, see `keras_vicreg.rematerialization`. Unlike pieces, it
-            leaves batch normalization as it is. An encoder that cannot be divided
-            gives a warning.
+            pass, not kept, see `keras_vicreg.devices.rematerialization`. Unlike
+            pieces, it leaves batch normalization as it is. An encoder that cannot be
+            divided gives a warning.
         seed: of weights, order and views.
     """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vicreg import replicas
+from keras_vicreg.devices import replicas
 
 
 class Resume(keras.callbacks.Callback):

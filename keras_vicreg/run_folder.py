@@ -16,7 +16,7 @@ from pathlib import Path
 
 import keras
 
-from keras_vicreg import replicas
+from keras_vicreg.devices import replicas
 
 
 class RunFolder:

@@ -10,7 +10,7 @@ import contextlib
 
 import keras
 
-from keras_vicreg import replicas
+from keras_vicreg.devices import replicas
 
 if keras.config.backend() == "jax":
 
@@ -61,7 +61,7 @@ elif keras.config.backend() == "torch":
 else:
     import tensorflow as tf
 
-    from keras_vicreg.fused_batch_norm import fused_batch_norm
+    from keras_vicreg.devices.fused_batch_norm import fused_batch_norm
 
     class TrainStep:
         """Views before, memory after the step, outside of the gradient tape."""

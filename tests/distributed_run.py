@@ -32,7 +32,7 @@ else:
 import toys  # noqa: E402
 
 import keras_vicreg as kv  # noqa: E402
-from keras_vicreg import replicas  # noqa: E402
+from keras_vicreg.devices import replicas  # noqa: E402
 
 seen = []
 

@@ -15,7 +15,7 @@ import toys
 from keras import ops
 
 import keras_vicreg as kv
-from keras_vicreg import distribute, replicas
+from keras_vicreg.devices import distribute, replicas
 
 HERE = Path(__file__).parent
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)

@@ -11,7 +11,7 @@ if keras.config.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from keras_vicreg.fused_batch_norm import fused_batch_norm
+from keras_vicreg.devices.fused_batch_norm import fused_batch_norm
 
 
 def images(seed=0, samples=8):

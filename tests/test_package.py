@@ -15,10 +15,10 @@ import keras_vicreg as kv
 PACKAGE = Path(kv.__file__).parent
 KNOWS_THE_BACKEND = {
     "train_step.py",
-    "replicas.py",
-    "distribute.py",
-    "microbatch.py",
-    "rematerialization.py",
+    "devices/replicas.py",
+    "devices/distribute.py",
+    "devices/microbatch.py",
+    "devices/rematerialization.py",
     "xla.py",
 }
 

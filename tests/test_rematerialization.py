@@ -15,8 +15,12 @@ import toys
 
 import keras_vicreg as kv
 from keras_vicreg import cli
+from keras_vicreg.devices.rematerialization import (
+    divide,
+    find_bottlenecks,
+    rematerialize,
+)
 from keras_vicreg.recipes import Recipe
-from keras_vicreg.rematerialization import divide, find_bottlenecks, rematerialize
 
 
 def trained(remat, encoder=toys.encoder, size=8, **options):
@@ -196,7 +200,7 @@ def test_two_replicas_compute_the_same():
 PEAK = """
 import sys, keras, numpy as np, keras_vicreg as kv
 from peak_memory import peak_memory
-from keras_vicreg.rematerialization import rematerialize
+from keras_vicreg.devices.rematerialization import rematerialize
 
 encoder = kv.encoder("resnet18", (32, 32, 3), stem="cifar", width=0.25)
 if sys.argv[1] == "True":

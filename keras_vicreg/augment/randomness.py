@@ -4,8 +4,8 @@ import sys
 
 import keras
 
-from keras_vicreg import replicas
 from keras_vicreg.augment.arrays import is_foreign
+from keras_vicreg.devices import replicas
 
 
 class RandomLayer(keras.layers.Layer):

@@ -220,7 +220,7 @@ class VICRegLoss(keras.losses.Loss):
     Call arguments:
         y_true, y_pred: the embeddings of the two views, `(batch, features)`; the
             loss is symmetric in them. Under a distribution strategy, gather them
-            first with `keras_vicreg.replicas.gather`.
+            first with `keras_vicreg.devices.replicas.gather`.
 
     Returns:
         A float32 scalar.

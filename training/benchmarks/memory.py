@@ -33,7 +33,7 @@ def work(batch_size: int, way: str, arguments) -> None:
     import numpy as np
 
     import keras_vicreg as kv
-    from keras_vicreg.rematerialization import rematerialize
+    from keras_vicreg.devices.rematerialization import rematerialize
 
     keras.utils.set_random_seed(0)
     encoder = kv.encoder("resnet18", (32, 32, 3), stem="cifar", width=0.25)

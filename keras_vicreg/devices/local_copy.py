@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_vicreg import replicas
+from keras_vicreg.devices import replicas
 
 
 class LocalCopy:

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vicreg import replicas
+from keras_vicreg.devices import replicas
 
 if keras.config.backend() == "tensorflow":
     import tensorflow as tf

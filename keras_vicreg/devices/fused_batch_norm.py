@@ -10,7 +10,7 @@ import contextlib
 
 import keras
 
-from keras_vicreg import replicas
+from keras_vicreg.devices import replicas
 
 
 @contextlib.contextmanager

@@ -1,0 +1,1 @@
+"""The code that knows the backend, its devices and their memory."""
