@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 
-from keras_vicreg.deferred_variables import deferred_variables
+from keras_vicreg.encoders.deferred_variables import deferred_variables
 from keras_vicreg.encoders.registry import ENCODERS, encoder, find_resnet
 from keras_vicreg.encoders.vit import vit
 

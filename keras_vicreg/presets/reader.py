@@ -10,7 +10,7 @@ import math
 import keras
 
 from keras_vicreg import encoders
-from keras_vicreg.deferred_variables import deferred_variables, start_with
+from keras_vicreg.encoders.deferred_variables import deferred_variables, start_with
 from keras_vicreg.presets import head_layout, tensor_file
 from keras_vicreg.presets.errors import InvalidPresetError, PresetNotFoundError
 from keras_vicreg.presets.manifest import Manifest
