@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_vicreg.augment.arrays import tensorflow_ops
 from keras_vicreg.augment.resampling import filter_weights
-from keras_vicreg.image_files import decode_image
+from keras_vicreg.data.image_files import decode_image
 
 # Columns (rows) of a resized crop that are computed in one product.
 BLOCK = 32

@@ -4,12 +4,12 @@ import keras
 from keras import ops
 
 from keras_vicreg import presets
-from keras_vicreg.batches import Batches, EpochBatches
+from keras_vicreg.data.batches import Batches, EpochBatches
+from keras_vicreg.data.untuned_inputs import untuned_inputs
 from keras_vicreg.devices import replicas
 from keras_vicreg.devices.microbatch import check_microbatch_size, embed_in_pieces
 from keras_vicreg.encoders.backbones import as_encoder, warn_of_slow_statistics
 from keras_vicreg.train_step import TrainStep
-from keras_vicreg.untuned_inputs import untuned_inputs
 
 HEALTH = "embedding_std"
 

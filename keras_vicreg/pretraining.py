@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 import keras_vicreg as kv
-from keras_vicreg.batches import Batches
 from keras_vicreg.curves import draw_curves
+from keras_vicreg.data.batches import Batches
 from keras_vicreg.devices import replicas
 from keras_vicreg.devices.local_copy import LocalCopy
 from keras_vicreg.devices.microbatch import check_microbatch_size

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vicreg.batches import EpochBatches
+from keras_vicreg.data.batches import EpochBatches
+from keras_vicreg.data.sources import open_folder
 from keras_vicreg.devices import replicas
-from keras_vicreg.image_sources import open_folder
 
 # In multiples of the views' size. Images that were first made as small as the views
 # would lack the detail that small crops show.

@@ -8,7 +8,7 @@ import pytest
 from photographs import photograph, write
 
 import keras_vicreg as kv
-from keras_vicreg.data import class_names
+from keras_vicreg.data.loading import class_names
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 needs_tensorflow = pytest.mark.skipif(

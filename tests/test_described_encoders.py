@@ -8,8 +8,8 @@ import pytest
 from twins import images, outputs
 
 import keras_vicreg as kv
-from keras_vicreg.encoders.deferred_variables import deferred_variables
 from keras_vicreg.encoders import describe_encoder
+from keras_vicreg.encoders.deferred_variables import deferred_variables
 from keras_vicreg.encoders.resnet import resnet
 
 

@@ -145,7 +145,7 @@ def test_good_files_give_no_warning(labelled):
 
 
 def test_bytes_decode_as_files_do():
-    from keras_vicreg.image_files import decode_image
+    from keras_vicreg.data.image_files import decode_image
 
     buffer = io.BytesIO()
     photograph().save(buffer, "PNG")

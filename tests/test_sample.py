@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import keras_vicreg as kv
-from keras_vicreg.data import class_names
+from keras_vicreg.data.loading import class_names
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -67,7 +67,7 @@ def test_sample_is_small_and_loads_in_a_moment():
 def test_sample_needs_no_tensorflow():
     code = (
         "import sys; sys.modules['tensorflow'] = None\n"
-        "from keras_vicreg.data import load_images\n"
+        "from keras_vicreg.data.loading import load_images\n"
         "assert load_images('sample', 32, 'test').shape == (372, 32, 32, 3)\n"
         "try: load_images('sample', batch_size=8)\n"
         "except ValueError as error: print(error)\n"

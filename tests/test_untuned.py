@@ -8,8 +8,8 @@ import pytest
 import toys
 
 import keras_vicreg as kv
-from keras_vicreg.untuned import untuned
-from keras_vicreg.untuned_inputs import untuned_inputs
+from keras_vicreg.data.untuned import untuned
+from keras_vicreg.data.untuned_inputs import untuned_inputs
 
 needs_tensorflow = pytest.mark.skipif(
     "tensorflow" not in sys.modules, reason="tf.data is TensorFlow's"

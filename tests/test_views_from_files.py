@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 import keras_vicreg as kv
 from keras_vicreg import augment, file_crops
-from keras_vicreg.image_files import decode_image
+from keras_vicreg.data.image_files import decode_image
 from keras_vicreg.view_files import FileViews, large_photographs
 
 tf = pytest.importorskip("tensorflow")

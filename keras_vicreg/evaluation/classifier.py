@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
+from keras_vicreg.data.untuned_inputs import untuned_inputs
 from keras_vicreg.evaluation.crops import random_crops
 from keras_vicreg.evaluation.sgd import TwoRateSGD, cosine_by_epoch
-from keras_vicreg.untuned_inputs import untuned_inputs
 
 
 def build_classifier(encoder, classes: int, seed: int, frozen: bool = False):

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from keras_vicreg.batches import check_images
-from keras_vicreg.untuned import untuned
-from keras_vicreg.untuned_inputs import untuned_inputs
+from keras_vicreg.data.batches import check_images
+from keras_vicreg.data.untuned import untuned
+from keras_vicreg.data.untuned_inputs import untuned_inputs
 
 
 def embed(encoder, images, *, batch_size: int = 256) -> np.ndarray:

@@ -8,7 +8,8 @@ runs it, one with the batches as Keras alone would iterate over them.
 
 On two cores of an Intel Xeon, in epochs of 3.2 s: 0.01 s after the last step of every
 epoch; with tuning 0.01 s after four of eight and 1.9 to 2.1 s after the others, which
-made all of them 1.29 times as long. `keras_vicreg.untuned` says where the time goes.
+made all of them 1.29 times as long. `keras_vicreg.data.untuned` says where the time
+goes.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import numpy as np
 
 import keras_vicreg as kv
 from keras_vicreg import joint_embedding
-from keras_vicreg.untuned_inputs import untuned_inputs
+from keras_vicreg.data.untuned_inputs import untuned_inputs
 
 BATCH = 64
 

@@ -224,7 +224,7 @@ def quickstart_epoch(pool, peers, options, folder):
     import keras
 
     from keras_vicreg import pretraining
-    from keras_vicreg.batches import Batches
+    from keras_vicreg.data.batches import Batches
     from keras_vicreg.recipes import QUICKSTART, Recipe
 
     recipe, images = pretraining.load_batches(Recipe(**QUICKSTART))

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vicreg.image_files import EXTENSIONS, find_images
-from keras_vicreg.untuned import untuned
+from keras_vicreg.data.image_files import EXTENSIONS, find_images
+from keras_vicreg.data.untuned import untuned
 
-SAMPLE = Path(__file__).with_name("sample")
+SAMPLE = Path(__file__).parents[1] / "sample"
 SPLITS = {
     "train": ("train",),
     "validation": ("validation", "val", "valid"),

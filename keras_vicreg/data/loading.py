@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vicreg.image_files import ImageReader, resize_image
-from keras_vicreg.image_sources import (
+from keras_vicreg.data.image_files import ImageReader, resize_image
+from keras_vicreg.data.sources import (
     ImageSource,
     open_folder,
     open_hugging_face,
     open_tfds,
     read_sample,
 )
-from keras_vicreg.image_streams import adapt, import_tensorflow, stream
+from keras_vicreg.data.streams import adapt, import_tensorflow, stream
 
 
 def load_images(
@@ -178,7 +178,7 @@ def _checked_size(image_size):
 
 def _checked_images(images) -> np.ndarray:
     """Images as uint8 RGB, if they are images of 0..255."""
-    from keras_vicreg.batches import check_images
+    from keras_vicreg.data.batches import check_images
 
     images = np.asarray(images)
     check_images(images)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from keras_vicreg.untuned import untuned
+from keras_vicreg.data.untuned import untuned
 
 Chunks = Callable[[tuple | None], Iterator[list[tuple[np.ndarray, int]]]]
 
@@ -121,7 +121,7 @@ def adapt(dataset, image_size, *, labels: bool, train: bool, batch_size: int | N
 
 
 def _resize(images, image_size):
-    """`keras_vicreg.image_files.resize_image` in TensorFlow."""
+    """`keras_vicreg.data.image_files.resize_image` in TensorFlow."""
     tensorflow = import_tensorflow()
     batch = images[None] if images.shape.rank == 3 else images
     old = tensorflow.cast(tensorflow.shape(batch)[1:3], "float32")

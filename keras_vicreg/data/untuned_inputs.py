@@ -5,7 +5,7 @@ import numpy as np
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
-from keras_vicreg.untuned import untuned
+from keras_vicreg.data.untuned import untuned
 
 
 def untuned_inputs(data, *, batch_size: int | None = None, shuffle: bool = False):
