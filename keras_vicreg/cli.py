@@ -257,7 +257,7 @@ def run_preview(options) -> None:
     from PIL import Image
 
     import keras_vicreg as kv
-    from keras_vicreg.view_preview import preview
+    from keras_vicreg.views.preview import preview
 
     images = kv.load_images(
         options.data, image_size=options.image_size, data_dir=options.data_dir

@@ -23,7 +23,7 @@ from keras_vicreg.recipes import Recipe
 from keras_vicreg.run_card import card_of
 from keras_vicreg.run_folder import HistoryFile, RunFolder
 from keras_vicreg.start_from import build_from_preset, with_network_of_preset
-from keras_vicreg.view_files import FileViews, large_photographs
+from keras_vicreg.views.files import FileViews, large_photographs
 
 
 def pretrain(

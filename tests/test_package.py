@@ -19,7 +19,7 @@ KNOWS_THE_BACKEND = {
     "devices/distribute.py",
     "devices/microbatch.py",
     "devices/rematerialization.py",
-    "xla.py",
+    "views/compiled.py",
 }
 
 

@@ -9,9 +9,9 @@ import toys
 
 import keras_vicreg as kv
 from keras_vicreg import augment
-from keras_vicreg.view_maker import view_maker
-from keras_vicreg.view_pipeline import ViewPipeline
-from keras_vicreg.view_recipes import RECIPES, views_of
+from keras_vicreg.views.maker import view_maker
+from keras_vicreg.views.pipeline import ViewPipeline
+from keras_vicreg.views.recipes import RECIPES, views_of
 
 SIZE = 16
 # One shape and one configuration for most tests: it is compiled once.

@@ -9,9 +9,10 @@ import toys
 from PIL import ExifTags, Image
 
 import keras_vicreg as kv
-from keras_vicreg import augment, file_crops
+from keras_vicreg import augment
 from keras_vicreg.data.image_files import decode_image
-from keras_vicreg.view_files import FileViews, large_photographs
+from keras_vicreg.views import file_crops
+from keras_vicreg.views.files import FileViews, large_photographs
 
 tf = pytest.importorskip("tensorflow")
 

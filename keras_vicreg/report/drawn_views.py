@@ -8,7 +8,7 @@ from keras_vicreg.report.html import Markup, element, section
 from keras_vicreg.report.measured import Measured
 from keras_vicreg.report.overview import run_name
 from keras_vicreg.report.sprites import Sheet
-from keras_vicreg.view_preview import fit
+from keras_vicreg.views.preview import fit
 
 SAMPLES = 8
 CELL = 96

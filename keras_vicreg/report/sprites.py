@@ -6,7 +6,7 @@ import io
 import numpy as np
 
 from keras_vicreg.report.html import Markup, element
-from keras_vicreg.view_preview import fit
+from keras_vicreg.views.preview import fit
 
 
 class Sheet:

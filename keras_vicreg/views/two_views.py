@@ -2,13 +2,13 @@
 
 import keras
 
-from keras_vicreg import file_crops
 from keras_vicreg.augment.arrays import in_pipeline, ops_for, tensorflow_ops
 from keras_vicreg.augment.layer import checked_size
 from keras_vicreg.augment.randomness import RandomLayer
 from keras_vicreg.data.untuned import untuned
-from keras_vicreg.view_maker import view_maker
-from keras_vicreg.view_recipes import RECIPES
+from keras_vicreg.views import file_crops
+from keras_vicreg.views.maker import view_maker
+from keras_vicreg.views.recipes import RECIPES
 
 
 @keras.saving.register_keras_serializable(package="keras_vicreg")

@@ -10,7 +10,7 @@ from keras_vicreg.augment import (
 )
 from keras_vicreg.augment.arrays import ops_for
 from keras_vicreg.augment.layer import to_images
-from keras_vicreg.view_recipes import ViewRecipe
+from keras_vicreg.views.recipes import ViewRecipe
 
 
 class ViewPipeline:

@@ -5,9 +5,9 @@ import itertools
 
 from keras_vicreg.augment.arrays import ops_for
 from keras_vicreg.augment.layer import to_pixels
-from keras_vicreg.view_pipeline import ViewPipeline
-from keras_vicreg.view_recipes import views_of
-from keras_vicreg.xla import Compiled
+from keras_vicreg.views.compiled import Compiled
+from keras_vicreg.views.pipeline import ViewPipeline
+from keras_vicreg.views.recipes import views_of
 
 
 @functools.cache
