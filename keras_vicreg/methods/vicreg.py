@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_vicreg.heads import expander as make_expander
-from keras_vicreg.joint_embedding import JointEmbedding, check_weight
+from keras_vicreg.methods.joint_embedding import JointEmbedding, check_weight
 
 # What the published implementations differ in. Factors multiply the term of the
 # authors' code; `correction` is subtracted from N in the variance of the hinge.

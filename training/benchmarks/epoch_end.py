@@ -24,8 +24,8 @@ import keras
 import numpy as np
 
 import keras_vicreg as kv
-from keras_vicreg import joint_embedding
 from keras_vicreg.data.untuned_inputs import untuned_inputs
+from keras_vicreg.methods import joint_embedding
 
 BATCH = 64
 

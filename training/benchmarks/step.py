@@ -78,7 +78,7 @@ def keras_steps(option, threads, name, side, pairs):
 
         torch.set_num_threads(threads)
     import keras_vicreg as kv
-    from keras_vicreg import train_step
+    from keras_vicreg.methods import train_step
 
     if option == "bfloat16":
         keras.mixed_precision.set_global_policy("mixed_bfloat16")

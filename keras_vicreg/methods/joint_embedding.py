@@ -9,7 +9,7 @@ from keras_vicreg.data.untuned_inputs import untuned_inputs
 from keras_vicreg.devices import replicas
 from keras_vicreg.devices.microbatch import check_microbatch_size, embed_in_pieces
 from keras_vicreg.encoders.backbones import as_encoder, warn_of_slow_statistics
-from keras_vicreg.train_step import TrainStep
+from keras_vicreg.methods.train_step import TrainStep
 
 HEALTH = "embedding_std"
 
