@@ -10,7 +10,7 @@ from hub_checks import HANDLE, REPO, assert_close
 
 import keras_vicreg as kv
 from keras_vicreg import presets
-from keras_vicreg.hub_checkpoint import HubCheckpoint
+from keras_vicreg.callbacks.hub_checkpoint import HubCheckpoint
 
 pytest_plugins = ["hub_fixtures"]
 
@@ -57,7 +57,9 @@ def test_failures_of_checkpoints_are_warnings(server, monkeypatch):
     server.fault("POST", "/commit/", 403, times=1000)
     with pytest.warns(UserWarning, match="not pushed: The token may not"):
         train(HubCheckpoint(HANDLE))
-    monkeypatch.setattr("keras_vicreg.hub_checkpoint.save_to_preset", (1).__truediv__)
+    monkeypatch.setattr(
+        "keras_vicreg.callbacks.hub_checkpoint.save_to_preset", (1).__truediv__
+    )
     with pytest.warns(UserWarning, match="not saved"):
         train(HubCheckpoint(HANDLE))
 

@@ -1,8 +1,8 @@
 """The nearest-neighbour classifier as a callback, to watch a run learn."""
 
+from keras_vicreg.callbacks.online_evaluation import OnlineEvaluation
 from keras_vicreg.evaluation import knn
 from keras_vicreg.evaluation.subsets import evenly
-from keras_vicreg.online_evaluation import OnlineEvaluation
 
 
 class OnlineKNN(OnlineEvaluation):

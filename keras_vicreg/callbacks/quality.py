@@ -1,8 +1,8 @@
 """The health of the representations as a callback, without any label."""
 
+from keras_vicreg.callbacks.online_evaluation import OnlineEvaluation
 from keras_vicreg.evaluation import quality
 from keras_vicreg.evaluation.subsets import evenly
-from keras_vicreg.online_evaluation import OnlineEvaluation
 
 FIGURES = ("rankme", "std_mean", "std_min", "mean_cosine")
 
