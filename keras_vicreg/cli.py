@@ -7,7 +7,13 @@ import sys
 import time
 
 from keras_vicreg import __version__, evaluate_commands, report_command
-from keras_vicreg.recipes import NETWORK, OPTIMIZERS, PRECISIONS, QUICKSTART, Recipe
+from keras_vicreg.runs.recipes import (
+    NETWORK,
+    OPTIMIZERS,
+    PRECISIONS,
+    QUICKSTART,
+    Recipe,
+)
 
 
 def main(arguments=None) -> int:
@@ -246,7 +252,7 @@ def run_pretrain(options) -> None:
         given = {**quickstart, **given}
     recipe = Recipe(**given)
     run_dir = getattr(options, "run_dir", None) or time.strftime("runs/%Y%m%d-%H%M%S")
-    from keras_vicreg.pretraining import pretrain
+    from keras_vicreg.runs.pretraining import pretrain
 
     pretrain(recipe, run_dir, distribution=getattr(options, "distribution", "auto"))
 

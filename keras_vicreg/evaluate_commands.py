@@ -208,7 +208,7 @@ def embed(options) -> None:
 
 def _open(handle: str):
     """The encoder of a preset, run or file, and the run's folder or the current one."""
-    from keras_vicreg.encoder_files import load_encoder
+    from keras_vicreg.runs.encoder_files import load_encoder
 
     run = Path(handle)
     in_run = any((run / kept).exists() for kept in ("encoder", "encoder.keras"))
@@ -267,7 +267,7 @@ def _file(options, folder: Path, name: str) -> Path:
 
 
 def _write(file: Path, content: dict) -> None:
-    from keras_vicreg.run_folder import write_text
+    from keras_vicreg.runs.folder import write_text
 
     write_text(file, json.dumps(content, indent=2) + "\n")
     print(f"Written: {file}")

@@ -21,7 +21,7 @@ if "CPUS" in os.environ:
     )
 
 if "DIES_IN_EPOCH" in os.environ:
-    from keras_vicreg import run_folder
+    from keras_vicreg.runs import folder as run_folder
 
     class Dies(run_folder.HistoryFile):
         """Of all callbacks one that every run has."""

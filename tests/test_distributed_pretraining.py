@@ -19,8 +19,9 @@ from safetensors.numpy import load_file
 from test_distribution import environments
 
 import keras_vicreg as kv
-from keras_vicreg import cli, pretraining
-from keras_vicreg.recipes import Recipe
+from keras_vicreg import cli
+from keras_vicreg.runs import pretraining
+from keras_vicreg.runs.recipes import Recipe
 
 HERE = Path(__file__).parent
 FILES = {

@@ -11,7 +11,7 @@ import toys
 from keras_vicreg.callbacks import OnlineKNN, OnlineLinearProbe, Quality
 from keras_vicreg.evaluation import embed, knn, linear_probe, quality
 from keras_vicreg.evaluation.subsets import evenly
-from keras_vicreg.run_folder import HistoryFile, RunFolder
+from keras_vicreg.runs.folder import HistoryFile, RunFolder
 
 LOGGED = {"knn_top1", "linear_top1", "rankme", "std_mean", "std_min", "mean_cosine"}
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 import keras_vicreg as kv
 from keras_vicreg import cli, presets
-from keras_vicreg.recipes import QUICKSTART, Recipe
+from keras_vicreg.runs.recipes import QUICKSTART, Recipe
 
 FILES = {
     "config.json",

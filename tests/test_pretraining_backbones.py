@@ -13,8 +13,8 @@ from photographs import save_splits
 
 import keras_vicreg as kv
 from keras_vicreg import cli
-from keras_vicreg.pretraining import build_encoder
-from keras_vicreg.recipes import Recipe
+from keras_vicreg.runs.pretraining import build_encoder
+from keras_vicreg.runs.recipes import Recipe
 
 FEW = ["--expander", "16,16", "--batch-size", "16", "--epochs", "1"]
 FEW += ["--learning-rate", "0.1", "--run-dir", "run"]

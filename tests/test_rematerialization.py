@@ -20,7 +20,7 @@ from keras_vicreg.devices.rematerialization import (
     find_bottlenecks,
     rematerialize,
 )
-from keras_vicreg.recipes import Recipe
+from keras_vicreg.runs.recipes import Recipe
 
 
 def trained(remat, encoder=toys.encoder, size=8, **options):

@@ -10,9 +10,9 @@ from photographs import save_splits
 
 import keras_vicreg as kv
 from keras_vicreg import cli, presets
-from keras_vicreg.pretraining import build_model
-from keras_vicreg.recipes import Recipe
-from keras_vicreg.start_from import with_network_of_preset
+from keras_vicreg.runs.pretraining import build_model
+from keras_vicreg.runs.recipes import Recipe
+from keras_vicreg.runs.start_from import with_network_of_preset
 
 FEW = ["--batch-size", "16", "--epochs", "1", "--distribution", "none"]
 FEW += ["--optimizer", "sgd", "--learning-rate", "1e-9"]
@@ -83,7 +83,7 @@ def test_without_an_expander_there_is_the_usual_one(tmp_path):
 def test_the_quickstart_leaves_the_network_to_the_preset(preset, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "keras_vicreg.pretraining.pretrain",
+        "keras_vicreg.runs.pretraining.pretrain",
         lambda recipe, *_, **__: seen.append(recipe),
     )
     assert cli.main(["pretrain", "--from", str(preset)]) == 0

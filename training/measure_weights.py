@@ -20,7 +20,7 @@ from keras_vicreg import cli
 from keras_vicreg.presets import folder as folders
 from keras_vicreg.presets import manifest as manifests
 from keras_vicreg.presets import model_card
-from keras_vicreg.run_card import NAMES
+from keras_vicreg.runs.card import NAMES
 
 WEIGHTS = pathlib.Path(__file__).parents[1] / "weights"
 SEEDS = 3  # draws of labels of the sample

@@ -80,7 +80,7 @@ def measure_runs(
     Raises:
         kv.PresetError: if the encoder of a run is damaged.
     """
-    from keras_vicreg.encoder_files import load_encoder
+    from keras_vicreg.runs.encoder_files import load_encoder
 
     loaded, measured, left_out = {}, [], {}
     for run in runs:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from keras_vicreg.atomic_folder import current
 from keras_vicreg.evaluation.protocols import PROTOCOLS, headline
-from keras_vicreg.recipes import Recipe
-from keras_vicreg.run_folder import RunFolder
+from keras_vicreg.runs.folder import RunFolder
+from keras_vicreg.runs.recipes import Recipe
 
 TYPES = {
     "data": str,

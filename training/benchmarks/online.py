@@ -13,8 +13,8 @@ import keras
 import numpy as np
 
 import keras_vicreg as kv
-from keras_vicreg.pretraining import build_model
-from keras_vicreg.recipes import QUICKSTART, Recipe
+from keras_vicreg.runs.pretraining import build_model
+from keras_vicreg.runs.recipes import QUICKSTART, Recipe
 
 
 def timed(callback, seconds: list):

@@ -223,9 +223,9 @@ def large_files(pool, peers, options, folder):
 def quickstart_epoch(pool, peers, options, folder):
     import keras
 
-    from keras_vicreg import pretraining
     from keras_vicreg.data.batches import Batches
-    from keras_vicreg.recipes import QUICKSTART, Recipe
+    from keras_vicreg.runs import pretraining
+    from keras_vicreg.runs.recipes import QUICKSTART, Recipe
 
     recipe, images = pretraining.load_batches(Recipe(**QUICKSTART))
     model = pretraining.build_model(recipe, len(images))

@@ -3,7 +3,7 @@
 import dataclasses
 
 from keras_vicreg import presets
-from keras_vicreg.recipes import Recipe
+from keras_vicreg.runs.recipes import Recipe
 
 
 def with_network_of_preset(recipe: Recipe) -> Recipe:

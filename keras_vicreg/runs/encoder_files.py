@@ -15,7 +15,7 @@ import keras
 import keras_vicreg as kv
 from keras_vicreg.encoders import as_encoder, describe_encoder
 from keras_vicreg.encoders.named_backbones import find_source, read_model
-from keras_vicreg.run_folder import RunFolder
+from keras_vicreg.runs.folder import RunFolder
 
 
 def is_described(encoder) -> bool:

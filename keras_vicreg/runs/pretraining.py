@@ -10,19 +10,19 @@ import keras
 import numpy as np
 
 import keras_vicreg as kv
-from keras_vicreg.curves import draw_curves
+from keras_vicreg.runs.curves import draw_curves
 from keras_vicreg.data.batches import Batches
 from keras_vicreg.devices import replicas
 from keras_vicreg.devices.local_copy import LocalCopy
 from keras_vicreg.devices.microbatch import check_microbatch_size
 from keras_vicreg.devices.rematerialization import rematerialize
-from keras_vicreg.encoder_files import save_encoder, source_of
+from keras_vicreg.runs.encoder_files import save_encoder, source_of
 from keras_vicreg.encoders.named_backbones import load_backbone
 from keras_vicreg.evaluation.protocols import measure, table
-from keras_vicreg.recipes import Recipe
-from keras_vicreg.run_card import card_of
-from keras_vicreg.run_folder import HistoryFile, RunFolder
-from keras_vicreg.start_from import build_from_preset, with_network_of_preset
+from keras_vicreg.runs.recipes import Recipe
+from keras_vicreg.runs.card import card_of
+from keras_vicreg.runs.folder import HistoryFile, RunFolder
+from keras_vicreg.runs.start_from import build_from_preset, with_network_of_preset
 from keras_vicreg.views.files import FileViews, large_photographs
 
 
@@ -44,7 +44,7 @@ def pretrain(
 
     Args:
         recipe: what the run is.
-        run_dir: path of the run folder, see `keras_vicreg.run_folder`.
+        run_dir: path of the run folder, see `keras_vicreg.runs.folder`.
         verbose: as in `keras.Model.fit`. Defaults to `"auto"`.
         distribution: the devices to train on, as in `kv.distribution`. Defaults to
             `"auto"`, all there are.
@@ -60,7 +60,7 @@ def pretrain(
 
     Example:
 
-    >>> from keras_vicreg.recipes import Recipe
+    >>> from keras_vicreg.runs.recipes import Recipe
     >>> pretrain(Recipe(data="photographs/", image_size=64), "runs/photographs")
     """
     # First of all: TensorFlow and JAX look for other processes only once.
