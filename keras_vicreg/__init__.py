@@ -13,8 +13,8 @@ _CONTENTS = {
     "encoder": "encoders",
     "ENCODERS": "encoders",
     "expander": "heads",
-    "convert_torch": "convert",
-    "export_torch": "convert",
+    "convert_torch": "pytorch.convert",
+    "export_torch": "pytorch.convert",
     # methods
     "METHODS": "methods",
     "VICReg": "methods.vicreg",

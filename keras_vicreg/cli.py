@@ -288,7 +288,7 @@ def run_convert(options) -> None:
     if not options.out and not options.dry_run:
         raise ValueError("`--out` must name a folder, unless with --dry-run.")
     from keras_vicreg import convert_torch
-    from keras_vicreg.torch_checkpoint import read_checkpoint
+    from keras_vicreg.pytorch.checkpoint import read_checkpoint
 
     checkpoint = read_checkpoint(options.checkpoint)
     model = convert_torch(options.checkpoint)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import keras_vicreg as kv
-from keras_vicreg.convert import convert_torch, export_torch
-from keras_vicreg.torch_checkpoint import read_checkpoint
+from keras_vicreg.pytorch.checkpoint import read_checkpoint
+from keras_vicreg.pytorch.convert import convert_torch, export_torch
 
 torch = pytest.importorskip("torch")
 

@@ -11,7 +11,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from keras_vicreg import inert_pickle, torch_files
+from keras_vicreg.pytorch import files as torch_files
+from keras_vicreg.pytorch import inert_pickle
 
 torch = pytest.importorskip("torch")
 

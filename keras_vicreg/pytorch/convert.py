@@ -8,11 +8,11 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_vicreg import torch_files
 from keras_vicreg.encoders.describe import describe_encoder
 from keras_vicreg.encoders.registry import encoder as make_encoder
 from keras_vicreg.heads import expander as make_expander
-from keras_vicreg.torch_checkpoint import read_checkpoint
+from keras_vicreg.pytorch import files as torch_files
+from keras_vicreg.pytorch.checkpoint import read_checkpoint
 
 LISTED = 10  # keys of each kind in an error
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import ml_dtypes
 import numpy as np
 
-from keras_vicreg import inert_pickle
+from keras_vicreg.pytorch import inert_pickle
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 MAX_PICKLE = 1 << 26  # bytes of an archive's pickle, which holds no numbers

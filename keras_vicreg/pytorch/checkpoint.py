@@ -4,8 +4,8 @@ import dataclasses
 import hashlib
 import re
 
-from keras_vicreg import torch_files
 from keras_vicreg.encoders.registry import find_resnet
+from keras_vicreg.pytorch import files as torch_files
 
 WRAPPERS = ("model", "state_dict", "backbone")
 # Counters of batch normalization, and the classifier of a supervised network.

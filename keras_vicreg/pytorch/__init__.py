@@ -1,0 +1,1 @@
+"""Checkpoints from PyTorch and back, read without running anything in them."""
