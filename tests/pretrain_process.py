@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-from keras_vicreg import cli
+from keras_vicreg.commands import main as cli
 
 if "CPUS" in os.environ:
     import tensorflow as tf

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import keras_vicreg as kv
-from keras_vicreg import cli
+from keras_vicreg.commands import main as cli
 
 
 @pytest.fixture

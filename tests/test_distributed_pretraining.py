@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from test_distribution import environments
 
 import keras_vicreg as kv
-from keras_vicreg import cli
+from keras_vicreg.commands import main as cli
 from keras_vicreg.runs import pretraining
 from keras_vicreg.runs.recipes import Recipe
 

@@ -13,7 +13,7 @@ import toys
 from photographs import save_images, save_splits
 
 import keras_vicreg as kv
-from keras_vicreg import evaluate_commands
+from keras_vicreg.commands import evaluate as evaluate_commands
 from keras_vicreg.evaluation import fine_tune, knn, quality
 from keras_vicreg.evaluation.accuracy import bootstrap_interval
 from keras_vicreg.evaluation.protocols import PROTOCOLS, measure, table

@@ -54,7 +54,7 @@ def test_the_citation_names_this_version():
 
 def test_the_import_brings_no_framework():
     code = (
-        "import sys, keras_vicreg, keras_vicreg.cli; "
+        "import sys, keras_vicreg, keras_vicreg.commands.main; "
         "print({'keras', 'tensorflow', 'numpy', 'PIL'} & set(sys.modules))"
     )
     assert run(code).stdout.strip() == "set()"
@@ -79,7 +79,8 @@ def test_help_comes_at_once():
     for _ in range(5):
         begin = time.perf_counter()
         done = subprocess.run(
-            [sys.executable, "-m", "keras_vicreg.cli", "--help"], capture_output=True
+            [sys.executable, "-m", "keras_vicreg.commands.main", "--help"],
+            capture_output=True,
         )
         taken.append(time.perf_counter() - begin)
         assert done.returncode == 0

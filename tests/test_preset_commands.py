@@ -5,7 +5,7 @@ import shutil
 
 from hub_checks import HANDLE, REPO, holds
 
-from keras_vicreg import preset_commands
+from keras_vicreg.commands import presets as preset_commands
 from keras_vicreg.presets import folder as folders
 
 pytest_plugins = ["hub_fixtures"]

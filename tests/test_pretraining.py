@@ -16,7 +16,8 @@ from photographs import save_splits
 from PIL import Image
 
 import keras_vicreg as kv
-from keras_vicreg import cli, presets
+from keras_vicreg import presets
+from keras_vicreg.commands import main as cli
 from keras_vicreg.runs.recipes import QUICKSTART, Recipe
 
 FILES = {
@@ -223,7 +224,7 @@ def test_no_space_left_loses_no_earlier_result(photographs, finished, tmp_path):
 
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "keras_vicreg.cli", "pretrain"),
+            *(sys.executable, "-m", "keras_vicreg.commands.main", "pretrain"),
             *("--data", str(photographs), *SMALL, "--run-dir", str(run)),
         ],
         preexec_fn=limit,

@@ -12,7 +12,7 @@ import toys
 from photographs import save_splits
 
 import keras_vicreg as kv
-from keras_vicreg import cli
+from keras_vicreg.commands import main as cli
 from keras_vicreg.runs.pretraining import build_encoder
 from keras_vicreg.runs.recipes import Recipe
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vicreg import cli
+from keras_vicreg.commands import main as cli
 
 
 def test_preview_draws_images_and_views(tmp_path, capsys):

@@ -9,7 +9,7 @@ import pytest
 from photographs import save_splits
 
 import keras_vicreg as kv
-from keras_vicreg import cli
+from keras_vicreg.commands import main as cli
 
 pytest_plugins = ["hub_fixtures"]
 

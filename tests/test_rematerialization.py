@@ -14,7 +14,7 @@ import pytest
 import toys
 
 import keras_vicreg as kv
-from keras_vicreg import cli
+from keras_vicreg.commands import main as cli
 from keras_vicreg.devices.rematerialization import (
     divide,
     find_bottlenecks,

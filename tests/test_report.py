@@ -16,7 +16,7 @@ import toys
 from PIL import Image
 from report_runs import HOSTILE, SIZE, Reader, load, make_run
 
-from keras_vicreg import cli
+from keras_vicreg.commands import main as cli
 from keras_vicreg.report import write_report
 from keras_vicreg.report.confusion import confusion, confusion_matrix
 from keras_vicreg.report.measured import measure_runs

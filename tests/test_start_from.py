@@ -9,7 +9,8 @@ import pytest
 from photographs import save_splits
 
 import keras_vicreg as kv
-from keras_vicreg import cli, presets
+from keras_vicreg import presets
+from keras_vicreg.commands import main as cli
 from keras_vicreg.runs.pretraining import build_model
 from keras_vicreg.runs.recipes import Recipe
 from keras_vicreg.runs.start_from import with_network_of_preset

@@ -16,7 +16,7 @@ import pathlib
 
 import weights_table
 
-from keras_vicreg import cli
+from keras_vicreg.commands import main as cli
 from keras_vicreg.presets import folder as folders
 from keras_vicreg.presets import manifest as manifests
 from keras_vicreg.presets import model_card

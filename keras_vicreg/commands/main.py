@@ -6,7 +6,9 @@ import os
 import sys
 import time
 
-from keras_vicreg import __version__, evaluate_commands, report_command
+from keras_vicreg import __version__
+from keras_vicreg.commands import evaluate as evaluate_commands
+from keras_vicreg.commands import report as report_command
 from keras_vicreg.runs.recipes import (
     NETWORK,
     OPTIMIZERS,
@@ -315,7 +317,7 @@ def run_preset_command(name: str):
     """`keras-vicreg push | pull | list | info`: the options are the arguments."""
 
     def run(options):
-        from keras_vicreg import preset_commands
+        from keras_vicreg.commands import presets as preset_commands
 
         given = {
             key: value
