@@ -42,9 +42,9 @@ _CONTENTS = {
     "clustering": "evaluation",
     "retrieval": "evaluation",
     # presets
-    "from_preset": "presets",
-    "save_to_preset": "presets",
-    "list_presets": "presets",
+    "from_preset": "zoo",
+    "save_to_preset": "zoo",
+    "list_presets": "zoo",
     "upload_preset": "hub",
     "PresetError": "presets",
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import keras_vicreg as kv
-from keras_vicreg import presets
+from keras_vicreg import zoo
 from keras_vicreg.presets import manifest as manifests
 from keras_vicreg.presets import strict_json
 
@@ -91,7 +91,7 @@ def refuse(folder, model_class=None, error=kv.PresetError):
     WATCH.on = True
     try:
         with pytest.raises(error) as caught:
-            presets.from_preset(folder, model_class=model_class)
+            zoo.from_preset(folder, model_class=model_class)
     finally:
         WATCH.on = False
     assert time.thread_time() - start < 2

@@ -10,8 +10,8 @@ import preset_toys
 import pytest
 
 import keras_vicreg as kv
-from keras_vicreg import presets
 from keras_vicreg.presets import folder as folders
+from keras_vicreg.presets import manifest as manifests
 
 REPO = "user/toy"
 HANDLE = f"hf://{REPO}"
@@ -58,7 +58,7 @@ def holds(server, folder, revision="main"):
     repository = server.repositories[REPO]
     files = repository.commits[repository.resolve(revision)]
     entries = {name: {"sha256": b.sha256, "size": b.size} for name, b in files.items()}
-    known = {name: entries[name] for name in entries if name in presets.manifests.FILES}
+    known = {name: entries[name] for name in entries if name in manifests.FILES}
     same = server.content(files["vicreg.json"]) == manifest.to_bytes()
     return known == manifest.files and same
 

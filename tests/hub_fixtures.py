@@ -9,17 +9,15 @@ import pytest
 from hub_server import HubServer
 from huggingface_hub import constants
 
-from keras_vicreg import presets
+from keras_vicreg import zoo
 
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory):
     """Two presets: a pretraining model, and an encoder with other weights."""
     folder = tmp_path_factory.mktemp("toys")
-    presets.save_to_preset(
-        preset_toys.vicreg(seed=0), folder / "toy", **preset_toys.CARD
-    )
-    presets.save_to_preset(preset_toys.encoder(seed=1), folder / "other")
+    zoo.save_to_preset(preset_toys.vicreg(seed=0), folder / "toy", **preset_toys.CARD)
+    zoo.save_to_preset(preset_toys.encoder(seed=1), folder / "other")
     return folder / "toy", folder / "other"
 
 

@@ -70,7 +70,7 @@ def load(photographs):
 def test_help_needs_no_framework():
     code = (
         "import sys, argparse\n"
-        "from keras_vicreg import evaluate_commands as c\n"
+        "from keras_vicreg.commands import evaluate as c\n"
         "p = argparse.ArgumentParser(); s = p.add_subparsers()\n"
         "for add in (c.add_evaluate, c.add_finetune, c.add_embed):\n"
         "    add(s, argparse.ArgumentParser(add_help=False))\n"

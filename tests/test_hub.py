@@ -30,7 +30,7 @@ from hub_storage import Blob
 from huggingface_hub import constants
 
 import keras_vicreg as kv
-from keras_vicreg import hub, presets
+from keras_vicreg import hub, zoo
 from keras_vicreg.presets import errors
 from keras_vicreg.presets import folder as folders
 
@@ -55,7 +55,7 @@ def test_published_and_loaded(server, toys):
         (HANDLE, commit),
     ):
         close_to(kv.from_preset(handle, revision), seed=0)
-    model = presets.from_preset(first, model_class=kv.VICReg)
+    model = zoo.from_preset(first, model_class=kv.VICReg)
     expected = preset_toys.outputs(preset_toys.vicreg(seed=0))
     assert_close(preset_toys.outputs(model), expected)
 
@@ -88,13 +88,13 @@ import os, sys
 import numpy as np
 from huggingface_hub import constants
 import preset_toys
-from keras_vicreg import presets
+from keras_vicreg import zoo
 outputs = []
 for number, disabled in enumerate((True, False)):
     constants.HF_HUB_DISABLE_XET = disabled
     constants.HF_HUB_CACHE = f"{sys.argv[1]}-{number}"
     for handle in sys.argv[3:]:
-        outputs.append(preset_toys.outputs(presets.from_preset(handle)))
+        outputs.append(preset_toys.outputs(zoo.from_preset(handle)))
 np.save(sys.argv[2], outputs)
 """
 PLAIN = """
@@ -300,7 +300,7 @@ def test_another_endpoint_and_token(server, toys, tmp_path, monkeypatch):
 
 def test_a_built_in_name_that_stands_for_a_repository(server, toys, monkeypatch):
     handle = hub.upload_preset(HANDLE, toys[0])
-    monkeypatch.setitem(presets.ON_HUB, "toy", handle)
+    monkeypatch.setitem(zoo.ON_HUB, "toy", handle)
     close_to(kv.from_preset("toy"), seed=0)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hub_checks import HANDLE, REPO, assert_close
 
 import keras_vicreg as kv
-from keras_vicreg import presets
+from keras_vicreg import zoo
 from keras_vicreg.callbacks.hub_checkpoint import HubCheckpoint
 
 pytest_plugins = ["hub_fixtures"]
@@ -46,7 +46,7 @@ def test_checkpoints_are_pushed(server):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         model = train(HubCheckpoint(HANDLE, license="mit"))
-    loaded = presets.from_preset(HANDLE, model_class=kv.VICReg)
+    loaded = zoo.from_preset(HANDLE, model_class=kv.VICReg)
     assert_close(preset_toys.outputs(loaded), preset_toys.outputs(model))
     assert b"license: mit" in server.files(REPO)["README.md"]
     assert "config.json" in server.files(REPO)

@@ -6,12 +6,12 @@ import huggingface_hub
 import preset_toys
 import yaml
 
-from keras_vicreg import presets
+from keras_vicreg import zoo
 
 
 def test_the_card_is_read_by_the_hub(tmp_path):
     folder = tmp_path / "toy"
-    presets.save_to_preset(preset_toys.vicreg(), folder, **preset_toys.CARD)
+    zoo.save_to_preset(preset_toys.vicreg(), folder, **preset_toys.CARD)
     card = huggingface_hub.ModelCard.load(folder / "README.md")
     assert isinstance(card.data, huggingface_hub.ModelCardData)
     assert card.data.library_name == "keras"
@@ -26,7 +26,7 @@ def test_the_card_is_read_by_the_hub(tmp_path):
 
 
 def test_numbers_of_a_card_are_those_of_the_manifest(tmp_path):
-    presets.save_to_preset(preset_toys.encoder(), tmp_path / "toy")
+    zoo.save_to_preset(preset_toys.encoder(), tmp_path / "toy")
     card = huggingface_hub.ModelCard.load(tmp_path / "toy" / "README.md")
     assert card.data.eval_results is None
     assert "Results" not in card.text
@@ -34,18 +34,18 @@ def test_numbers_of_a_card_are_those_of_the_manifest(tmp_path):
 
 def test_words_of_a_person_stay_in_the_card(tmp_path):
     folder = tmp_path / "toy"
-    presets.save_to_preset(preset_toys.encoder(), folder, **preset_toys.CARD)
+    zoo.save_to_preset(preset_toys.encoder(), folder, **preset_toys.CARD)
     readme = folder / "README.md"
     untouched = readme.read_bytes()
-    presets.save_to_preset(preset_toys.encoder(), folder, **preset_toys.CARD)
+    zoo.save_to_preset(preset_toys.encoder(), folder, **preset_toys.CARD)
     assert readme.read_bytes() == untouched
     # Nobody has touched it: it is written anew.
-    presets.save_to_preset(preset_toys.encoder(), folder, license="mit")
+    zoo.save_to_preset(preset_toys.encoder(), folder, license="mit")
     assert b"kNN" not in readme.read_bytes()
     # Somebody has: the text stays, the metadata follow, theirs before ours.
     text = readme.read_text().replace("# toy", "# My toy\n\nIt is *mine*.")
     readme.write_text(text.replace("---\n", "---\nlanguage: en\nlicense: gpl\n", 1))
-    presets.save_to_preset(preset_toys.encoder(), folder, **preset_toys.CARD)
+    zoo.save_to_preset(preset_toys.encoder(), folder, **preset_toys.CARD)
     card = huggingface_hub.ModelCard.load(readme)
     assert "It is *mine*." in card.text
     assert (card.data.license, card.data.language) == ("gpl", "en")
@@ -55,11 +55,11 @@ def test_words_of_a_person_stay_in_the_card(tmp_path):
 
 def test_results_of_a_person_count_before_ours(tmp_path):
     folder = tmp_path / "toy"
-    presets.save_to_preset(preset_toys.encoder(), folder)
+    zoo.save_to_preset(preset_toys.encoder(), folder)
     theirs = {"name": "mine", "results": []}
     front = f"---\nmodel-index: [{json.dumps(theirs)}]\ntags: [mine]\n---\ntext\n"
     (folder / "README.md").write_text(front)
-    presets.save_to_preset(preset_toys.encoder(), folder, **preset_toys.CARD)
+    zoo.save_to_preset(preset_toys.encoder(), folder, **preset_toys.CARD)
     _, front, text = (folder / "README.md").read_text().split("---\n")
     metadata = yaml.safe_load(front)
     assert metadata["model-index"] == [theirs]
@@ -70,9 +70,9 @@ def test_results_of_a_person_count_before_ours(tmp_path):
 
 def test_a_card_without_front_matter_gets_one(tmp_path):
     folder = tmp_path / "toy"
-    presets.save_to_preset(preset_toys.encoder(), folder)
+    zoo.save_to_preset(preset_toys.encoder(), folder)
     words = b"# Hello\r\n\xff---\r\nno metadata"
     (folder / "README.md").write_bytes(words)
-    presets.save_to_preset(preset_toys.encoder(), folder)
+    zoo.save_to_preset(preset_toys.encoder(), folder)
     assert (folder / "README.md").read_bytes().endswith(words)
     assert (folder / "README.md").read_bytes().startswith(b"---\n# keras_vicreg")

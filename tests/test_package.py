@@ -68,9 +68,7 @@ def test_only_the_permitted_files_branch_on_the_backend():
         if branch.search(path.read_text())
     }
     assert found <= KNOWS_THE_BACKEND
-    assert (
-        "methods/train_step.py" in found
-    )  # the expression still finds what it looks for
+    assert "methods/train_step.py" in found, "the expression finds nothing any more"
 
 
 def test_help_comes_at_once():

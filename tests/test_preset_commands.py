@@ -55,7 +55,9 @@ def test_info(server, toys, capsys):
 
 
 def test_list(toys, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("keras_vicreg.presets._weights_folder", lambda: tmp_path)
+    monkeypatch.setattr(
+        "keras_vicreg.presets.built_in._weights_folder", lambda: tmp_path
+    )
     preset_commands.list_presets()
     assert lines(capsys)[0].startswith("No preset is built in")
     shutil.copytree(toys[0], tmp_path / "toy")

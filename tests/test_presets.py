@@ -17,9 +17,9 @@ import pytest
 import safetensors.numpy
 
 import keras_vicreg as kv
-from keras_vicreg import presets
+from keras_vicreg import zoo
+from keras_vicreg.presets import built_in, model_card
 from keras_vicreg.presets import folder as folders
-from keras_vicreg.presets import model_card
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -36,7 +36,7 @@ def content(folder):
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_an_encoder_comes_back(tmp_path, dtype):
     encoder = preset_toys.encoder()
-    presets.save_to_preset(encoder, tmp_path / "a", dtype=dtype, plain_keras=False)
+    zoo.save_to_preset(encoder, tmp_path / "a", dtype=dtype, plain_keras=False)
     loaded = kv.from_preset(tmp_path / "a")
     precision = {"float32": 0, "float16": 2**-11, "bfloat16": 2**-8}[dtype]
     for before, after in zip(weights(encoder), weights(loaded), strict=True):
@@ -50,8 +50,8 @@ def test_an_encoder_comes_back(tmp_path, dtype):
 @pytest.mark.every_backend
 def test_a_pretraining_model_comes_back(tmp_path):
     model = preset_toys.vicreg()
-    presets.save_to_preset(model, tmp_path / "a")
-    loaded = presets.from_preset(
+    zoo.save_to_preset(model, tmp_path / "a")
+    loaded = zoo.from_preset(
         tmp_path / "a", model_class=kv.VICReg, variance_weight=10.0
     )
     expected = preset_toys.outputs(model)
@@ -64,7 +64,7 @@ def test_a_pretraining_model_comes_back(tmp_path):
 @pytest.mark.every_backend
 def test_transformers_come_back(tmp_path):
     encoder = kv.encoder("vit_tiny", (8, 8, 3), patch_size=4)
-    presets.save_to_preset(encoder, tmp_path / "a", plain_keras=False)
+    zoo.save_to_preset(encoder, tmp_path / "a", plain_keras=False)
     for before, after in zip(
         weights(encoder), weights(kv.from_preset(tmp_path / "a")), strict=True
     ):
@@ -76,20 +76,20 @@ def test_transformers_come_back(tmp_path):
 def test_precision_of_the_session_stays_out_of_the_preset(tmp_path, policy):
     keras.config.set_dtype_policy(policy)
     try:
-        presets.save_to_preset(preset_toys.encoder(), tmp_path / "a")
+        zoo.save_to_preset(preset_toys.encoder(), tmp_path / "a")
         loaded = kv.from_preset(tmp_path / "a")
         assert loaded.layers[-1].compute_dtype == policy.removeprefix("mixed_")
         assert keras.config.dtype_policy().name == policy
     finally:
         keras.config.set_dtype_policy("float32")
-    presets.save_to_preset(kv.from_preset(tmp_path / "a"), tmp_path / "b")
+    zoo.save_to_preset(kv.from_preset(tmp_path / "a"), tmp_path / "b")
     for name in ("model.safetensors", "config.json", "model.weights.h5", "vicreg.json"):
         assert content(tmp_path / "a")[name] == content(tmp_path / "b")[name]
 
 
 def test_the_files_are_what_others_read(tmp_path):
     encoder = preset_toys.encoder()
-    presets.save_to_preset(encoder, tmp_path / "a", dtype="float16")
+    zoo.save_to_preset(encoder, tmp_path / "a", dtype="float16")
     stored = safetensors.numpy.load_file(tmp_path / "a" / "model.safetensors")
     assert set(stored) == {v.path for v in encoder.weights}
     for variable in encoder.weights:
@@ -109,18 +109,18 @@ def test_the_files_are_what_others_read(tmp_path):
 def test_saving_twice_gives_the_same_files(tmp_path):
     model = preset_toys.vicreg()
     for folder in ("a", "b"):
-        presets.save_to_preset(model, tmp_path / folder / "toy", **preset_toys.CARD)
+        zoo.save_to_preset(model, tmp_path / folder / "toy", **preset_toys.CARD)
     assert content(tmp_path / "a" / "toy") == content(tmp_path / "b" / "toy")
 
 
 def test_saving_replaces_all_of_a_preset_and_nothing_else(tmp_path):
     folder = tmp_path / "toy"
-    presets.save_to_preset(preset_toys.vicreg(), folder)
+    zoo.save_to_preset(preset_toys.vicreg(), folder)
     (folder / "notes.txt").write_text("mine")
     (folder / ".git").mkdir()
     (folder / ".git" / "HEAD").write_text("ref")
     other = preset_toys.encoder(seed=1)
-    presets.save_to_preset(other, folder, plain_keras=False)
+    zoo.save_to_preset(other, folder, plain_keras=False)
     assert sorted(content_names(folder)) == [
         *(".git", "README.md", "model.safetensors", "notes.txt", "vicreg.json")
     ]
@@ -136,7 +136,7 @@ def content_names(folder):
 
 def test_a_failed_saving_changes_nothing(tmp_path):
     folder = tmp_path / "toy"
-    presets.save_to_preset(preset_toys.encoder(), folder)
+    zoo.save_to_preset(preset_toys.encoder(), folder)
     before = content(folder)
     broken = preset_toys.encoder(seed=1)
     broken.weights[0].assign(np.full(broken.weights[0].shape, np.nan))
@@ -155,7 +155,7 @@ def test_a_failed_saving_changes_nothing(tmp_path):
         (keras.Sequential([keras.Input((4,))]), {}, "must be one of"),
     ):
         with pytest.raises(ValueError, match=message):
-            presets.save_to_preset(model, folder, **options)
+            zoo.save_to_preset(model, folder, **options)
         assert content(folder) == before
     assert content_names(tmp_path) == ["toy"]
 
@@ -164,9 +164,9 @@ def test_folders_of_others_are_left_alone(tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "README.md").write_text("mine")
     with pytest.raises(kv.PresetError, match="holds files and no preset"):
-        presets.save_to_preset(preset_toys.encoder(), tmp_path / "thesis")
+        zoo.save_to_preset(preset_toys.encoder(), tmp_path / "thesis")
     with pytest.raises(kv.PresetError, match="is a file"):
-        presets.save_to_preset(preset_toys.encoder(), tmp_path / "thesis" / "README.md")
+        zoo.save_to_preset(preset_toys.encoder(), tmp_path / "thesis" / "README.md")
     assert (tmp_path / "thesis" / "README.md").read_text() == "mine"
 
 
@@ -185,11 +185,11 @@ def test_missing_presets(handle, message):
 
 
 def test_a_preset_without_expander_says_so(tmp_path):
-    presets.save_to_preset(preset_toys.encoder(), tmp_path / "a")
+    zoo.save_to_preset(preset_toys.encoder(), tmp_path / "a")
     with pytest.raises(kv.PresetError, match="without its expander"):
-        presets.from_preset(tmp_path / "a", model_class=kv.VICReg)
+        zoo.from_preset(tmp_path / "a", model_class=kv.VICReg)
     with pytest.raises(ValueError, match="`revision` must be None"):
-        presets.from_preset(tmp_path / "a", revision="main")
+        zoo.from_preset(tmp_path / "a", revision="main")
     with pytest.raises(TypeError, match="takes no options"):
         kv.from_preset(tmp_path / "a", trainable=False)
 
@@ -198,18 +198,18 @@ def test_an_expander_of_other_layers_is_left_out(tmp_path):
     odd = keras.Sequential([keras.layers.Dense(8, activation="tanh")])
     model = kv.VICReg(preset_toys.encoder(), odd)
     with pytest.warns(UserWarning, match="holds the encoder alone: `activation`"):
-        presets.save_to_preset(model, tmp_path / "a")
+        zoo.save_to_preset(model, tmp_path / "a")
     assert folders.verify(tmp_path / "a").expander is None
 
 
 def test_a_run_folder_is_the_preset_in_it(tmp_path):
-    presets.save_to_preset(preset_toys.encoder(), tmp_path / "run" / "encoder")
+    zoo.save_to_preset(preset_toys.encoder(), tmp_path / "run" / "encoder")
     assert kv.from_preset(tmp_path / "run").name == "resnet18"
 
 
 def test_a_flipped_bit_anywhere_is_noticed(tmp_path):
     folder = tmp_path / "a"
-    presets.save_to_preset(preset_toys.vicreg(), folder)
+    zoo.save_to_preset(preset_toys.vicreg(), folder)
     r = random.Random(0)
     for name in (*folders.read_manifest(folder).files, "vicreg.json"):
         data = (folder / name).read_bytes()
@@ -223,11 +223,11 @@ def test_a_flipped_bit_anywhere_is_noticed(tmp_path):
     folders.verify(folder)
 
 
-@pytest.mark.parametrize("name", presets.list_presets())
+@pytest.mark.parametrize("name", zoo.list_presets())
 def test_built_in_presets(name):
-    folder = presets.find_folder(name)
+    folder = built_in.find_folder(name)
     manifest = folders.read_manifest(folder)
-    if name not in presets.ON_HUB:
+    if name not in zoo.ON_HUB:
         folders.verify(folder)
         assert kv.from_preset(name).count_params() == manifest.weights["parameters"]
     card = huggingface_hub.ModelCard.load(folder / model_card.NAME)
@@ -244,24 +244,24 @@ def test_the_list_of_presets_is_up_to_date():
     finally:
         sys.path.pop(0)
     assert (ROOT / "weights" / "README.md").read_text() == weights_table.render()
-    assert set(presets.ON_HUB) <= set(presets.list_presets())
+    assert set(zoo.ON_HUB) <= set(zoo.list_presets())
 
 
 SAVER = """
 import itertools, os, pathlib, sys
 import preset_toys
-from keras_vicreg import presets
+from keras_vicreg import zoo
 models = preset_toys.vicreg(seed=1), preset_toys.encoder(seed=2)
 import torch
 torch.set_num_threads(1)  # threads do not survive a fork
 for model in models:  # imports what is imported late
-    presets.save_to_preset(model, sys.argv[1])
+    zoo.save_to_preset(model, sys.argv[1])
 print("ready", flush=True)
 for _ in sys.stdin:
     child = os.fork()
     if child == 0:
         for model in itertools.cycle(models):
-            presets.save_to_preset(model, sys.argv[1])
+            zoo.save_to_preset(model, sys.argv[1])
     print(child, flush=True)
     os.waitpid(child, 0)
     print("dead", flush=True)
@@ -273,10 +273,10 @@ def test_killed_while_saving(tmp_path):
     pytest.importorskip("torch")
     models = preset_toys.vicreg(seed=1), preset_toys.encoder(seed=2)
     for number, model in enumerate(models):
-        presets.save_to_preset(model, tmp_path / str(number))
+        zoo.save_to_preset(model, tmp_path / str(number))
     whole = [folders.read_manifest(tmp_path / str(n)).files for n in (0, 1)]
     folder = tmp_path / "killed"
-    presets.save_to_preset(models[0], folder)
+    zoo.save_to_preset(models[0], folder)
     process = subprocess.Popen(
         [sys.executable, "-c", SAVER, folder],
         stdin=subprocess.PIPE,
@@ -300,7 +300,7 @@ def test_killed_while_saving(tmp_path):
         process.stdin.close()
     left = [p for p in tmp_path.iterdir() if p.name.startswith(".killed.writing")]
     assert left, "no kill fell into a saving: the test tests nothing"
-    presets.from_preset(folder)
+    zoo.from_preset(folder)
 
 
 REPLACER = """
@@ -316,12 +316,12 @@ for source in itertools.cycle(sources):
 def test_read_while_it_is_replaced(tmp_path):
     """A reader sees the one or the other at any moment, and never an error."""
     for number in (0, 1):
-        presets.save_to_preset(
+        zoo.save_to_preset(
             preset_toys.encoder(seed=number), tmp_path / str(number), plain_keras=False
         )
     first = [weights(kv.from_preset(tmp_path / str(n)))[0] for n in (0, 1)]
     target = tmp_path / "target"
-    presets.save_to_preset(preset_toys.encoder(seed=0), target, plain_keras=False)
+    zoo.save_to_preset(preset_toys.encoder(seed=0), target, plain_keras=False)
     folders_ = [tmp_path / "0", tmp_path / "1", target]
     with subprocess.Popen(
         [sys.executable, "-c", REPLACER, *map(str, folders_)],
@@ -344,7 +344,7 @@ def test_read_while_it_is_replaced(tmp_path):
 def test_loading_costs_little_more_than_building_and_reading(tmp_path):
     """At most 1.3 times, hashing included, for a ResNet-50."""
     encoder = kv.encoder("resnet50")
-    presets.save_to_preset(encoder, tmp_path / "a", plain_keras=False)
+    zoo.save_to_preset(encoder, tmp_path / "a", plain_keras=False)
 
     def alone():
         model = kv.encoder("resnet50")

@@ -16,7 +16,7 @@ from photographs import save_splits
 from PIL import Image
 
 import keras_vicreg as kv
-from keras_vicreg import presets
+from keras_vicreg import zoo
 from keras_vicreg.commands import main as cli
 from keras_vicreg.runs.recipes import QUICKSTART, Recipe
 
@@ -104,7 +104,7 @@ def test_the_encoder_is_a_preset(finished, photographs):
 
 def test_the_card_holds_what_was_measured(finished, photographs):
     found = json.loads((finished / "evaluation.json").read_text())
-    manifest, _ = presets.find_manifest(str(finished))
+    manifest, _ = zoo.find_manifest(str(finished))
     values = {metric["name"]: metric["value"] for metric in manifest.metrics}
     assert values == {
         "kNN top-1": round(found["trained"]["knn"]["top1"], 4),
@@ -136,7 +136,9 @@ def test_another_recipe_in_the_same_folder_is_refused(finished, photographs, cap
 def test_killed_it_resumes_to_the_same_history(finished, photographs, tmp_path):
     """A run whose process dies in its second epoch ends as one that did not."""
     code = (
-        "import os, keras; from keras_vicreg import cli, run_folder\n"
+        "import os, keras\n"
+        "from keras_vicreg.commands import main as cli\n"
+        "from keras_vicreg.runs import folder as run_folder\n"
         "class Dies(run_folder.HistoryFile):\n"
         "    def on_train_batch_end(self, batch, logs=None):\n"
         "        if self.params['epochs'] == 2 and self._epoch == 1: os._exit(9)\n"

@@ -9,7 +9,7 @@ import pytest
 from photographs import save_splits
 
 import keras_vicreg as kv
-from keras_vicreg import presets
+from keras_vicreg import zoo
 from keras_vicreg.commands import main as cli
 from keras_vicreg.runs.pretraining import build_model
 from keras_vicreg.runs.recipes import Recipe
@@ -23,7 +23,7 @@ FEW += ["--optimizer", "sgd", "--learning-rate", "1e-9"]
 def preset(tmp_path_factory):
     """A pretraining model, expander 16-24, that takes images of 32 px."""
     folder = tmp_path_factory.mktemp("presets") / "toy"
-    presets.save_to_preset(preset_toys.vicreg(), folder, plain_keras=False)
+    zoo.save_to_preset(preset_toys.vicreg(), folder, plain_keras=False)
     return folder
 
 
@@ -51,14 +51,13 @@ def test_a_run_goes_on_from_a_preset(preset, photographs, tmp_path, capsys):
     assert recipe["expander"] == [16, 24]
     for kind in (None, kv.VICReg):
         before, after = (
-            presets.from_preset(str(folder), model_class=kind)
-            for folder in (preset, run)
+            zoo.from_preset(str(folder), model_class=kind) for folder in (preset, run)
         )
         for old, new in zip(arrays(before), arrays(after), strict=True):
             np.testing.assert_allclose(new, old, atol=1e-4)
     results = json.loads((run / "evaluation.json").read_text())
     assert list(results) == ["raw pixels", "preset", "trained"]
-    manifest, _ = presets.find_manifest(str(run))
+    manifest, _ = zoo.find_manifest(str(run))
     assert manifest.training["start_from"] == preset.name  # and no path
     assert "before training" in manifest.metrics[0]["details"]
     # Again, it is the same run.
@@ -75,7 +74,7 @@ def test_other_widths_are_a_new_expander(preset):
 
 
 def test_without_an_expander_there_is_the_usual_one(tmp_path):
-    presets.save_to_preset(preset_toys.encoder(), tmp_path / "encoder")
+    zoo.save_to_preset(preset_toys.encoder(), tmp_path / "encoder")
     recipe = with_network_of_preset(Recipe(start_from=str(tmp_path / "encoder")))
     assert recipe.expander is None
     assert recipe.resolved(32).expander == (2048, 2048, 2048)

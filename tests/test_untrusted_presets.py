@@ -21,7 +21,7 @@ from hostility import (
 )
 
 import keras_vicreg as kv
-from keras_vicreg import presets
+from keras_vicreg import zoo
 from keras_vicreg.presets import manifest as manifests
 
 pytest_plugins = ["victims"]
@@ -31,7 +31,7 @@ def test_the_original_loads(victim):
     folder, data = victim
     sign(folder, data)
     replace_weights(folder, data, (folder / WEIGHTS).read_bytes())
-    presets.from_preset(folder, model_class=kv.VICReg)
+    zoo.from_preset(folder, model_class=kv.VICReg)
 
 
 @pytest.mark.parametrize("seed", share_slow(range(4)))
@@ -210,7 +210,7 @@ def test_things_that_are_no_files(victim, tmp_path_factory):
         (folder / name).unlink()
         refuse(folder)
         (folder / name).write_bytes(whole)
-    presets.from_preset(folder)
+    zoo.from_preset(folder)
 
 
 def test_links_inside_the_cache_of_the_hub_are_followed(original, tmp_path):
@@ -222,7 +222,7 @@ def test_links_inside_the_cache_of_the_hub_are_followed(original, tmp_path):
     for path in original[0].iterdir():
         (blobs / path.name).write_bytes(path.read_bytes())
         (snapshot / path.name).symlink_to(f"../../blobs/{path.name}")
-    presets.from_preset(snapshot)
+    zoo.from_preset(snapshot)
     (snapshot / WEIGHTS).unlink()
     (snapshot / WEIGHTS).symlink_to(original[0] / WEIGHTS)
     refuse(snapshot)

@@ -20,7 +20,7 @@ from hostility import (
     share_slow,
 )
 
-from keras_vicreg import presets
+from keras_vicreg import zoo
 from keras_vicreg.presets import manifest as manifests
 
 pytest_plugins = ["victims"]
@@ -139,7 +139,7 @@ def test_files_of_another_kind(victim, start):
 def test_float16_and_bfloat16_that_are_not_finite(tmp_path):
     for dtype, infinity in (("float16", 0x7C00), ("bfloat16", 0x7F80)):
         folder = tmp_path / dtype
-        presets.save_to_preset(
+        zoo.save_to_preset(
             preset_toys.encoder(), folder, dtype=dtype, plain_keras=False
         )
         data = json.loads((folder / manifests.NAME).read_text())
@@ -151,7 +151,7 @@ def test_float16_and_bfloat16_that_are_not_finite(tmp_path):
 
 def test_weights_arrive_as_they_are(original):
     """The mirror of all this: of a valid file every number is the one that is used."""
-    model = presets.from_preset(original[0])
+    model = zoo.from_preset(original[0])
     expected = preset_toys.encoder()
     for a, b in zip(model.weights, expected.weights, strict=True):
         np.testing.assert_array_equal(

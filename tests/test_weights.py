@@ -3,13 +3,13 @@
 import pytest
 
 import keras_vicreg as kv
-from keras_vicreg import presets
+from keras_vicreg import zoo
 
 
 @pytest.mark.parametrize("name", kv.list_presets())
 def test_the_card_is_true(name):
     """Whatever it was trained on, its card says what it is worth on the sample."""
-    manifest, _ = presets.find_manifest(name)
+    manifest, _ = zoo.find_manifest(name)
     size = manifest.preprocessing["image_shape"][0]
     splits = [
         kv.load_images("sample", size, split=split, labels=True)

@@ -9,7 +9,7 @@ import pytest
 from hostility import peak
 
 import keras_vicreg as kv
-from keras_vicreg import presets
+from keras_vicreg import zoo
 from keras_vicreg.presets import manifest as manifests
 
 
@@ -17,8 +17,8 @@ from keras_vicreg.presets import manifest as manifests
 def original(tmp_path_factory):
     """A valid preset and its manifest as data."""
     folder = tmp_path_factory.mktemp("original") / "preset"
-    presets.save_to_preset(preset_toys.vicreg(), folder, plain_keras=False)
-    presets.from_preset(folder, model_class=kv.VICReg)
+    zoo.save_to_preset(preset_toys.vicreg(), folder, plain_keras=False)
+    zoo.from_preset(folder, model_class=kv.VICReg)
     # What other tests left behind is no part of the time that a refusal takes.
     gc.collect()
     gc.freeze()

@@ -15,7 +15,7 @@ import shutil
 import weights_table
 
 import keras_vicreg as kv
-from keras_vicreg import presets
+from keras_vicreg import zoo
 from keras_vicreg.presets import folder as folders
 from keras_vicreg.presets import model_card
 
@@ -34,7 +34,7 @@ def add(run: pathlib.Path, name: str, description: str) -> None:
         name: of the preset.
         description: a sentence for the card.
     """
-    manifest, _ = presets.find_manifest(str(run))
+    manifest, _ = zoo.find_manifest(str(run))
     curves = run / "curves.png"
     kv.save_to_preset(
         kv.METHODS[manifest.training["method"]].from_preset(str(run)),

@@ -7,7 +7,8 @@ A test compares the two.
 
 import pathlib
 
-from keras_vicreg import presets
+from keras_vicreg import zoo
+from keras_vicreg.presets import built_in
 from keras_vicreg.presets import folder as folders
 
 README = pathlib.Path(__file__).parents[1] / "weights" / "README.md"
@@ -24,17 +25,15 @@ This page is written by `training/weights_table.py` from the manifests beside it
 
 def render() -> str:
     """The page."""
-    return HEAD + "".join(
-        f"| {' | '.join(_row(n))} |\n" for n in presets.list_presets()
-    )
+    return HEAD + "".join(f"| {' | '.join(_row(n))} |\n" for n in zoo.list_presets())
 
 
 def _row(name: str) -> list[str]:
-    manifest = folders.read_manifest(presets.find_folder(name))
+    manifest = folders.read_manifest(built_in.find_folder(name))
     height, width, channels = manifest.preprocessing["image_shape"]
     results = (f"{m['name']}, {m['dataset']}: {m['value']}" for m in manifest.metrics)
     size = manifest.files[manifest.weights["file"]]["size"] / 1e6
-    where = f"[Hub]({presets.ON_HUB[name]})" if name in presets.ON_HUB else "here"
+    where = f"[Hub]({zoo.ON_HUB[name]})" if name in zoo.ON_HUB else "here"
     return [
         f"[{name}]({name})",
         manifest.encoder["name"],

@@ -10,7 +10,7 @@ import keras
 
 from keras_vicreg.hub import push
 from keras_vicreg.hub.repository import parse
-from keras_vicreg.presets import save_to_preset
+from keras_vicreg.zoo import save_to_preset
 
 
 class HubCheckpoint(keras.callbacks.Callback):

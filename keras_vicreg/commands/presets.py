@@ -2,7 +2,7 @@
 
 import pathlib
 
-from keras_vicreg import hub, presets
+from keras_vicreg import hub, zoo
 from keras_vicreg.presets.manifest import Manifest
 
 
@@ -71,11 +71,11 @@ def pull(
 
 def list_presets() -> None:
     """Prints a table of the built-in presets."""
-    names = presets.list_presets()
+    names = zoo.list_presets()
     if not names:
         print("No preset is built in. Others are a folder or hf://user/repo.")
     for name in names:
-        manifest, _ = presets.find_manifest(name)
+        manifest, _ = zoo.find_manifest(name)
         results = (f"{m['name']} {m['value']}" for m in manifest.metrics)
         parameters = f"{manifest.weights['parameters']:,} parameters"
         data = manifest.dataset.get("name", "")
@@ -96,7 +96,7 @@ def info(
         token: defaults to the one the user is logged in with.
         endpoint: address of the Hub.
     """
-    manifest, place = presets.find_manifest(handle, revision, token, endpoint)
+    manifest, place = zoo.find_manifest(handle, revision, token, endpoint)
     rows = {"preset": place, **_rows(manifest)}
     width = max(map(len, rows)) + 2
     for name, value in rows.items():

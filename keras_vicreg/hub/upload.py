@@ -10,9 +10,10 @@ from keras_vicreg.atomic_folder import current
 from keras_vicreg.hub.calls import TRIES, call, wait
 from keras_vicreg.hub.repository import COMMIT, Repository, parse
 from keras_vicreg.hub.snapshot import Snapshot, ask, git_id, listing_of
-from keras_vicreg.presets import find_folder, model_card
 from keras_vicreg.presets import folder as folders
 from keras_vicreg.presets import manifest as manifests
+from keras_vicreg.presets import model_card, writer
+from keras_vicreg.presets.built_in import find_folder
 from keras_vicreg.presets.errors import (
     CorruptPresetError,
     HubAccessError,
@@ -74,11 +75,9 @@ def upload_preset(
     options = {"private": private, "token": token, "commit_message": commit_message}
     if isinstance(folder_or_model, (str, pathlib.Path)):
         return push(handle, folder_or_model, **options).handle
-    from keras_vicreg.presets import save_to_preset
-
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary) / "preset"
-        save_to_preset(folder_or_model, folder)
+        writer.write(folder_or_model, folder)
         return push(handle, folder, **options).handle
 
 

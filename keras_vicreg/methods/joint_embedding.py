@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vicreg import presets
+from keras_vicreg import zoo
 from keras_vicreg.data.batches import Batches, EpochBatches
 from keras_vicreg.data.untuned_inputs import untuned_inputs
 from keras_vicreg.devices import replicas
@@ -236,7 +236,7 @@ class JointEmbedding(TrainStep, keras.Model):
 
     def save_to_preset(self, folder, **card) -> None:
         """Writes encoder and expander as a preset, see `kv.save_to_preset`."""
-        presets.save_to_preset(self, folder, **card)
+        zoo.save_to_preset(self, folder, **card)
 
     @classmethod
     def from_preset(cls, handle, revision: str | None = None, **options):
@@ -250,7 +250,7 @@ class JointEmbedding(TrainStep, keras.Model):
         Raises:
             kv.PresetError: if the preset cannot be had, or has no expander.
         """
-        return presets.from_preset(handle, revision, model_class=cls, **options)
+        return zoo.from_preset(handle, revision, model_class=cls, **options)
 
     def save_own_variables(self, store):
         super().save_own_variables(store)

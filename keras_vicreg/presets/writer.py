@@ -27,8 +27,15 @@ CARD = ("description", "license", "limits", "training", "dataset", "metrics", "c
 OWN = {*manifests.FILES, manifests.NAME, model_card.NAME}
 
 
-def write(model, folder: pathlib.Path, dtype: str, with_keras: bool, card: dict):
+def write(
+    model,
+    folder: pathlib.Path,
+    dtype: str = "float32",
+    with_keras: bool = True,
+    card: dict | None = None,
+) -> None:
     """Writes the preset of `model`, in place of the one in `folder`."""
+    card = card or {}
     _check_arguments(dtype, card)
     encoder = getattr(model, "encoder", model)
     name, options = _describe(encoder)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from keras_vicreg import presets
+from keras_vicreg import zoo
 from keras_vicreg.runs.recipes import Recipe
 
 
@@ -18,7 +18,7 @@ def with_network_of_preset(recipe: Recipe) -> Recipe:
     """
     if recipe.start_from is None:
         return recipe
-    manifest, _ = presets.find_manifest(recipe.start_from)
+    manifest, _ = zoo.find_manifest(recipe.start_from)
     options = manifest.encoder["options"]
     network = {
         "encoder": manifest.encoder["name"],
@@ -55,7 +55,7 @@ def build_from_preset(recipe: Recipe, method, **parts):
     """
     import keras_vicreg as kv
 
-    manifest, handle = presets.find_manifest(recipe.start_from)
+    manifest, handle = zoo.find_manifest(recipe.start_from)
     if recipe.expander == expander_widths(manifest):
         return method.from_preset(handle, **parts)
     return method(kv.from_preset(handle), kv.expander(recipe.expander), **parts)
