@@ -93,7 +93,7 @@ find_spec = PathFinder.find_spec
 PathFinder.find_spec = lambda name, *rest: (
     None if name.partition(".")[0] == "tensorflow" else find_spec(name, *rest)
 )
-sys.path.insert(0, "tests")
+sys.path.insert(0, "support")
 import numpy as np, keras, toys
 import keras_vicreg as kv
 
@@ -113,8 +113,8 @@ print("done")
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_works_where_tensorflow_is_not_installed(backend, tmp_path):
     pytest.importorskip(backend)
-    tests = Path(__file__).parent
-    code = WITHOUT_TENSORFLOW.replace('"tests"', repr(str(tests)))
+    support = Path(__file__).parent / "support"
+    code = WITHOUT_TENSORFLOW.replace('"support"', repr(str(support)))
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={

@@ -84,7 +84,7 @@ def lightly(images, others, epochs, seed, start):
     from lightly.loss import VICRegLoss
     from lightly.models.modules.heads import VICRegProjectionHead
 
-    sys.path.insert(0, str(HERE.parents[2] / "tests"))
+    sys.path.insert(0, str(HERE.parents[2] / "tests" / "support"))
     import torch_resnet
 
     torch.manual_seed(seed)

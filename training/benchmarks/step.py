@@ -97,7 +97,7 @@ def torch_steps(option, threads, name, side, pairs):
     import torch
     from torch import nn
 
-    sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+    sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
     from torch_resnet import TorchResNet
 
     torch.set_num_threads(threads)

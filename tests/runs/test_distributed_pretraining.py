@@ -23,7 +23,7 @@ from keras_vicreg.commands import main as cli
 from keras_vicreg.runs import pretraining
 from keras_vicreg.runs.recipes import Recipe
 
-HERE = Path(__file__).parent
+SUPPORT = Path(__file__).parents[1] / "support"
 FILES = {
     "config.json",
     "history.csv",
@@ -98,9 +98,9 @@ class Processes:
 
 def start(options, **environment):
     """Starts `keras-vicreg pretrain`."""
-    path = f"{Path(kv.__file__).parents[1]}:{HERE}"
+    path = f"{Path(kv.__file__).parents[1]}:{SUPPORT}"
     return subprocess.Popen(
-        [sys.executable, HERE / "pretrain_process.py", *options],
+        [sys.executable, SUPPORT / "pretrain_process.py", *options],
         env={**os.environ, "PYTHONPATH": path, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -122,7 +122,7 @@ def test_other_backends_and_plain_keras(server, toys, tmp_path):
             *(tmp_path / "shared", tmp_path / f"{backend}.npy"),
             *(HANDLE, f"{HANDLE}@v1", handle),
             KERAS_BACKEND=backend,
-            PYTHONPATH=f"{ROOT}:{ROOT}/tests",
+            PYTHONPATH=f"{ROOT}:{ROOT}/tests/support",
         )
         for backend in backends
     ]

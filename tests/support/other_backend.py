@@ -19,7 +19,7 @@ def check(backend: str, marks: str) -> None:
         pytest.skip(f"started from TensorFlow, where {backend} is installed")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-m", marks],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         env={**os.environ, "KERAS_BACKEND": backend},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -12,7 +12,7 @@ from PIL import Image
 import keras_vicreg as kv
 from keras_vicreg.data.loading import class_names
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def test_sample_has_the_splits_and_classes_of_its_source():

@@ -21,7 +21,7 @@ from keras_vicreg import zoo
 from keras_vicreg.presets import built_in, model_card
 from keras_vicreg.presets import folder as folders
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def weights(model):
@@ -283,7 +283,7 @@ def test_killed_while_saving(tmp_path):
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ
-        | {"KERAS_BACKEND": "torch", "PYTHONPATH": f"{ROOT}:{ROOT}/tests"},
+        | {"KERAS_BACKEND": "torch", "PYTHONPATH": f"{ROOT}:{ROOT}/tests/support"},
     )
     r = random.Random(0)
     with process:

@@ -17,7 +17,7 @@ from keras import ops
 import keras_vicreg as kv
 from keras_vicreg.devices import distribute, replicas
 
-HERE = Path(__file__).parent
+SUPPORT = Path(__file__).parents[1] / "support"
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 
 
@@ -33,10 +33,10 @@ def run(tmp_path_factory):
         out = folder / "-".join([backend, str(processes), *arguments])
         started = [
             subprocess.Popen(
-                [sys.executable, HERE / "distributed_run.py", out, *arguments],
+                [sys.executable, SUPPORT / "distributed_run.py", out, *arguments],
                 env={
                     **os.environ,
-                    "PYTHONPATH": f"{Path(kv.__file__).parents[1]}:{HERE}",
+                    "PYTHONPATH": f"{Path(kv.__file__).parents[1]}:{SUPPORT}",
                     "KERAS_BACKEND": backend,
                     **environment,
                 },

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 OTHERS = [
     name
     for name in ("tensorflow", "jax", "torch")

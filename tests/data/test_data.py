@@ -10,7 +10,7 @@ from photographs import photograph, write
 import keras_vicreg as kv
 from keras_vicreg.data.loading import class_names
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 needs_tensorflow = pytest.mark.skipif(
     "tensorflow" not in sys.modules, reason="tf.data is TensorFlow's"
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "training" / "benchmarks"
+FOLDER = Path(__file__).parents[2] / "training" / "benchmarks"
 SCRIPT = """
 import os, sys, time
 sys.path.insert(0, {folder!r})

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

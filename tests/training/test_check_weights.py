@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-TRAINING = Path(__file__).parents[1] / "training"
+TRAINING = Path(__file__).parents[2] / "training"
 NAME = "vicreg_resnet18_sample"
 
 

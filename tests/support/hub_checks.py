@@ -15,7 +15,7 @@ from keras_vicreg.presets import manifest as manifests
 
 REPO = "user/toy"
 HANDLE = f"hf://{REPO}"
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 WEIGHTS = r"/resolve/.*/model\.safetensors"
 MANIFEST = r"/resolve/.*/vicreg\.json"
 INFO = r"/api/models/user/toy/revision/"

@@ -1,6 +1,6 @@
 """Every augmentation with parameters from NumPy: equal ones on every backend.
 
-python tests/augmented_pixels.py FILE.npz
+python tests/support/augmented_pixels.py FILE.npz
 """
 
 import sys

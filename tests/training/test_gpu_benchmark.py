@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SMALL = ["--encoder=resnet18", "--size=32", "--batch=4", "--units=16", "--steps=2"]
 NAME = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}
 

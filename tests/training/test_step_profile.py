@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CONTENDERS = {
     "tensorflow": "Keras, TensorFlow",
     "jax": "Keras, JAX",
