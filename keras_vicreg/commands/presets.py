@@ -1,9 +1,74 @@
-"""What `keras-vicreg push | pull | list | info` do and print."""
+"""`keras-vicreg push | pull | list | info`: their options, and what they do.
+
+Nothing is imported before a command runs, so that `--help` answers at once.
+"""
 
 import pathlib
 
-from keras_vicreg import hub, zoo
-from keras_vicreg.presets.manifest import Manifest
+
+def add_push(commands, shared) -> None:
+    """Adds `keras-vicreg push` to the subparsers."""
+    parser = commands.add_parser(
+        "push", parents=[shared], help="publish a preset on the Hugging Face Hub"
+    )
+    parser.set_defaults(command=_given_options(push))
+    add = parser.add_argument
+    add("folder", metavar="DIR", help="folder of a preset or of a run")
+    add("handle", metavar="hf://user/repo")
+    add("--private", action="store_true", help="if the repository is made")
+    _add_hub_options(add)
+
+
+def add_pull(commands, shared) -> None:
+    """Adds `keras-vicreg pull` to the subparsers."""
+    parser = commands.add_parser(
+        "pull", parents=[shared], help="download a preset from the Hub"
+    )
+    parser.set_defaults(command=_given_options(pull))
+    add = parser.add_argument
+    add("handle", metavar="hf://user/repo")
+    add("folder", metavar="DIR")
+    add("--revision", help="branch, tag or commit; default: main")
+    _add_hub_options(add)
+
+
+def add_list(commands, shared) -> None:
+    """Adds `keras-vicreg list` to the subparsers."""
+    parser = commands.add_parser("list", parents=[shared], help="built-in presets")
+    parser.set_defaults(command=_given_options(list_presets))
+
+
+def add_info(commands, shared) -> None:
+    """Adds `keras-vicreg info` to the subparsers."""
+    parser = commands.add_parser(
+        "info", parents=[shared], help="what a preset is, without its weights"
+    )
+    parser.set_defaults(command=_given_options(info))
+    add = parser.add_argument
+    add("handle", metavar="HANDLE", help="built-in name, folder or hf://user/repo")
+    add("--revision", help="branch, tag or commit; default: main")
+    _add_hub_options(add, dry_run=False)
+
+
+def _add_hub_options(add, dry_run: bool = True) -> None:
+    add("--token", help="default: the one you are logged in with")
+    add("--endpoint", help="address of the Hub")
+    if dry_run:
+        add("--dry-run", action="store_true", help="say what would be done")
+
+
+def _given_options(command):
+    """The options are the arguments of `command`."""
+
+    def run(options):
+        given = {
+            key: value
+            for key, value in vars(options).items()
+            if key not in ("command", "backend")
+        }
+        command(**given)
+
+    return run
 
 
 def push(
@@ -24,6 +89,8 @@ def push(
         endpoint: address of the Hub.
         dry_run: whether to leave it at saying what would change.
     """
+    from keras_vicreg import hub
+
     done = hub.push(
         handle,
         folder,
@@ -62,6 +129,8 @@ def pull(
         endpoint: address of the Hub.
         dry_run: whether to leave it at saying what would be downloaded.
     """
+    from keras_vicreg import hub
+
     pinned, sizes = hub.pull(handle, folder, revision, token, endpoint, dry_run)
     for name, size in sizes.items():
         print(f"{_size(size):>12}  {name}")
@@ -71,6 +140,8 @@ def pull(
 
 def list_presets() -> None:
     """Prints a table of the built-in presets."""
+    from keras_vicreg import zoo
+
     names = zoo.list_presets()
     if not names:
         print("No preset is built in. Others are a folder or hf://user/repo.")
@@ -96,6 +167,8 @@ def info(
         token: defaults to the one the user is logged in with.
         endpoint: address of the Hub.
     """
+    from keras_vicreg import zoo
+
     manifest, place = zoo.find_manifest(handle, revision, token, endpoint)
     rows = {"preset": place, **_rows(manifest)}
     width = max(map(len, rows)) + 2
@@ -103,8 +176,8 @@ def info(
         print(f"{name:{width}}{value}")
 
 
-def _rows(manifest: Manifest) -> dict[str, str]:
-    """What there is to say, in the order of interest."""
+def _rows(manifest) -> dict[str, str]:
+    """What a manifest has to say, in the order of interest."""
     takes = manifest.preprocessing
     height, width, channels = takes["image_shape"]
     weights, size = manifest.weights, manifest.files[manifest.weights["file"]]["size"]

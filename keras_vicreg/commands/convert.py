@@ -1,0 +1,49 @@
+"""`keras-vicreg convert`: its options, and what it does.
+
+Nothing is imported before the command runs, so that `--help` answers at once.
+"""
+
+
+def add_convert(commands, shared) -> None:
+    """Adds `keras-vicreg convert` to the subparsers."""
+    parser = commands.add_parser(
+        "convert",
+        parents=[shared],
+        help="make a preset of a PyTorch checkpoint",
+        description="Makes a preset of a PyTorch checkpoint: the authors' backbones "
+        "and full checkpoints, ResNets of torchvision and timm, .pth or .safetensors. "
+        "Nothing in the file is run, and PyTorch is not needed.",
+    )
+    parser.set_defaults(command=run_convert)
+    add = parser.add_argument
+    add("checkpoint", metavar="CHECKPOINT")
+    add("--out", metavar="DIR", help="folder for the preset")
+    add("--dry-run", action="store_true", help="say what it is, write nothing")
+
+
+def run_convert(options) -> None:
+    """`keras-vicreg convert`."""
+    if not options.out and not options.dry_run:
+        raise ValueError("`--out` must name a folder, unless with --dry-run.")
+    from keras_vicreg import convert_torch
+    from keras_vicreg.pytorch.checkpoint import read_checkpoint
+
+    checkpoint = read_checkpoint(options.checkpoint)
+    model = convert_torch(options.checkpoint)
+    encoder = getattr(model, "encoder", model)
+    print(f"{options.checkpoint}: sha256 {checkpoint.sha256}")
+    print(
+        f"{checkpoint.name} {checkpoint.options}, {encoder.count_params():,} "
+        f"parameters, {encoder.output_shape[-1]} features"
+        + (f", expander {checkpoint.units}" if checkpoint.units else "")
+    )
+    for key in checkpoint.unused:
+        print(f"left out: {key}")
+    print("A forward pass gave finite numbers.")
+    if options.dry_run:
+        print("Dry run: nothing was written.")
+        return
+    from keras_vicreg import save_to_preset
+
+    save_to_preset(model, options.out)
+    print(f"Written: {options.out}")

@@ -1,0 +1,52 @@
+"""`keras-vicreg preview`: its options, and what it does.
+
+Nothing is imported before the command runs, so that `--help` answers at once.
+"""
+
+import os
+
+
+def add_preview(commands, shared) -> None:
+    """Adds `keras-vicreg preview` to the subparsers."""
+    parser = commands.add_parser(
+        "preview",
+        parents=[shared],
+        help="a picture of images beside their views",
+        description="Draws images and, to the right of each, its views: what the "
+        "encoder will see.",
+    )
+    parser.set_defaults(command=run_preview)
+    add = parser.add_argument
+    add("--data", default="sample", help="sample, a folder, tfds:NAME or hf:NAME")
+    add("--data-dir", help="where tfds: and hf: data sets are prepared")
+    add("--recipe", default="vicreg", help="of the views; default: vicreg")
+    add("--image-size", type=int, help="of the views, px; default: that of the images")
+    add("--count", type=int, default=16, help="number of images; default: 16")
+    add("--seed", type=int, default=0, help="of choice and views; default: 0")
+    add("--out", default="views.png", help="PNG file; default: views.png")
+
+
+def run_preview(options) -> None:
+    """`keras-vicreg preview`."""
+    import numpy as np
+    from PIL import Image
+
+    import keras_vicreg as kv
+    from keras_vicreg.views.preview import preview
+
+    images = kv.load_images(
+        options.data, image_size=options.image_size, data_dir=options.data_dir
+    )
+    if not 1 <= options.count <= len(images):
+        raise ValueError(
+            f"`count` must be at least 1 and at most {len(images)}, the number of "
+            f"images. Received: count={options.count}"
+        )
+    order = np.random.default_rng(options.seed).permutation(len(images))
+    chosen = images[np.sort(order[: options.count])]
+    size = options.image_size or images.shape[1:3]
+    views = kv.TwoViews(size, recipe=options.recipe, seed=options.seed)(chosen)
+    temporary = f"{options.out}.part"
+    Image.fromarray(preview(chosen, views)).save(temporary, "PNG")
+    os.replace(temporary, options.out)
+    print(f"Written: {options.out}, {options.count} images and their views")
