@@ -1,0 +1,1 @@
+"""One pretraining run, from its recipe to its folder."""
