@@ -3,8 +3,8 @@
 import dataclasses
 from pathlib import Path
 
-from keras_vicreg.runs.recipes import Recipe
 from keras_vicreg.runs.folder import RunFolder
+from keras_vicreg.runs.recipes import Recipe
 
 NAMES = {"knn": "kNN top-1", "linear": "linear probe top-1"}
 

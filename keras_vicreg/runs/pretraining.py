@@ -10,18 +10,18 @@ import keras
 import numpy as np
 
 import keras_vicreg as kv
-from keras_vicreg.runs.curves import draw_curves
 from keras_vicreg.data.batches import Batches
 from keras_vicreg.devices import replicas
 from keras_vicreg.devices.local_copy import LocalCopy
 from keras_vicreg.devices.microbatch import check_microbatch_size
 from keras_vicreg.devices.rematerialization import rematerialize
-from keras_vicreg.runs.encoder_files import save_encoder, source_of
 from keras_vicreg.encoders.named_backbones import load_backbone
 from keras_vicreg.evaluation.protocols import measure, table
-from keras_vicreg.runs.recipes import Recipe
 from keras_vicreg.runs.card import card_of
+from keras_vicreg.runs.curves import draw_curves
+from keras_vicreg.runs.encoder_files import save_encoder, source_of
 from keras_vicreg.runs.folder import HistoryFile, RunFolder
+from keras_vicreg.runs.recipes import Recipe
 from keras_vicreg.runs.start_from import build_from_preset, with_network_of_preset
 from keras_vicreg.views.files import FileViews, large_photographs
 
