@@ -6,7 +6,12 @@ import keras
 import numpy as np
 
 from keras_vicreg.augment.arrays import ops_for
-from keras_vicreg.augment.layer import Augmentation, check_probability, per_image
+from keras_vicreg.augment.layer import (
+    Augmentation,
+    Occasional,
+    check_probability,
+    per_image,
+)
 
 # What the red, green and blue of a pixel weigh in its grey (ITU-R 601-2).
 GREY = (0.299, 0.587, 0.114)
@@ -124,7 +129,7 @@ class ColorJitter(Augmentation):
 
 
 @keras.saving.register_keras_serializable(package="keras_vicreg")
-class RandomGrayscale(Augmentation):
+class RandomGrayscale(Occasional):
     """Replaces the colours of an image by its grey.
 
     Images that have not three channels are left alone.
@@ -144,21 +149,10 @@ class RandomGrayscale(Augmentation):
     """
 
     def __init__(self, probability: float = 0.2, seed=None, **kwargs):
-        super().__init__(seed=seed, **kwargs)
-        check_probability(probability)
-        self.probability = probability
+        super().__init__(probability, seed=seed, **kwargs)
 
-    def parameters(self, numbers, image_shape):
-        return {"apply": numbers[:, 0] < self.probability}
-
-    def transform(self, pixels, parameters):
-        if pixels.shape[2] != 3:
-            return pixels
-        apply = per_image(parameters["apply"])
-        return ops_for(pixels).where(apply, grey(pixels), pixels)
-
-    def get_config(self):
-        return {**super().get_config(), "probability": self.probability}
+    def changed(self, pixels):
+        return grey(pixels) if pixels.shape[2] == 3 else pixels
 
 
 def grey(pixels):

@@ -3,11 +3,11 @@
 import keras
 
 from keras_vicreg.augment.arrays import ops_for
-from keras_vicreg.augment.layer import Augmentation, check_probability, per_image
+from keras_vicreg.augment.layer import Occasional
 
 
 @keras.saving.register_keras_serializable(package="keras_vicreg")
-class RandomHorizontalFlip(Augmentation):
+class RandomHorizontalFlip(Occasional):
     """Mirrors images left to right, each with a probability of its own draw.
 
     Args:
@@ -25,17 +25,7 @@ class RandomHorizontalFlip(Augmentation):
     """
 
     def __init__(self, probability: float = 0.5, seed=None, **kwargs):
-        super().__init__(seed=seed, **kwargs)
-        check_probability(probability)
-        self.probability = probability
+        super().__init__(probability, seed=seed, **kwargs)
 
-    def parameters(self, numbers, image_shape):
-        return {"apply": numbers[:, 0] < self.probability}
-
-    def transform(self, pixels, parameters):
-        ops = ops_for(pixels)
-        mirrored = ops.flip(pixels, axis=3)
-        return ops.where(per_image(parameters["apply"]), mirrored, pixels)
-
-    def get_config(self):
-        return {**super().get_config(), "probability": self.probability}
+    def changed(self, pixels):
+        return ops_for(pixels).flip(pixels, axis=3)

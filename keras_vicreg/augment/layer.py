@@ -79,6 +79,37 @@ class Augmentation(RandomLayer):
         return tuple(input_shape)
 
 
+class Occasional(Augmentation):
+    """A change that an image undergoes or not: a subclass says which, `changed`.
+
+    Parameters of `draw` and `apply`: `apply`, bool `(batch,)`.
+
+    Args:
+        probability: float, the chance that an image is changed.
+        seed: optional int.
+        **kwargs: see `keras.layers.Layer`.
+    """
+
+    def __init__(self, probability: float, seed=None, **kwargs):
+        super().__init__(seed=seed, **kwargs)
+        check_probability(probability)
+        self.probability = probability
+
+    def changed(self, pixels):
+        """All of them changed, float32 `(batch, height, channels, width)` or alike."""
+        raise NotImplementedError
+
+    def parameters(self, numbers, image_shape):
+        return {"apply": numbers[:, 0] < self.probability}
+
+    def transform(self, pixels, parameters):
+        apply = per_image(parameters["apply"])
+        return ops_for(pixels).where(apply, self.changed(pixels), pixels)
+
+    def get_config(self):
+        return {**super().get_config(), "probability": self.probability}
+
+
 def to_pixels(images):
     """`(batch, height, width, channels)` -> float32, channels before the width."""
     ops = ops_for(images)

@@ -3,11 +3,11 @@
 import keras
 
 from keras_vicreg.augment.arrays import ops_for
-from keras_vicreg.augment.layer import Augmentation, check_probability, per_image
+from keras_vicreg.augment.layer import Occasional
 
 
 @keras.saving.register_keras_serializable(package="keras_vicreg")
-class RandomSolarize(Augmentation):
+class RandomSolarize(Occasional):
     """Inverts the bright pixels, as `PIL.ImageOps.solarize` does.
 
     Args:
@@ -28,24 +28,11 @@ class RandomSolarize(Augmentation):
     def __init__(
         self, probability: float = 0.2, threshold: float = 128, seed=None, **kwargs
     ):
-        super().__init__(seed=seed, **kwargs)
-        check_probability(probability)
-        self.probability = probability
+        super().__init__(probability, seed=seed, **kwargs)
         self.threshold = threshold
 
-    def parameters(self, numbers, image_shape):
-        return {"apply": numbers[:, 0] < self.probability}
-
-    def transform(self, pixels, parameters):
-        ops = ops_for(pixels)
-        inverted = ops.logical_and(
-            pixels >= self.threshold, per_image(parameters["apply"])
-        )
-        return ops.where(inverted, 255.0 - pixels, pixels)
+    def changed(self, pixels):
+        return ops_for(pixels).where(pixels >= self.threshold, 255.0 - pixels, pixels)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "probability": self.probability,
-            "threshold": self.threshold,
-        }
+        return {**super().get_config(), "threshold": self.threshold}

@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_vicreg.devices.local_copy import LocalCopy
 from keras_vicreg.evaluation import embed
+from keras_vicreg.evaluation.subsets import evenly
 
 
 class OnlineEvaluation(keras.callbacks.Callback):
@@ -40,5 +41,34 @@ class OnlineEvaluation(keras.callbacks.Callback):
 
         Args:
             *features: arrays `(n, features)`, for each of those of the images.
+        """
+        raise NotImplementedError
+
+
+class LabelledEvaluation(OnlineEvaluation):
+    """Adds figures that need labelled images, to learn from and to test on.
+
+    Args:
+        train: pair `(images, labels)` of arrays.
+        validation: the same.
+        images: int, at most how many of each to take, evenly spaced.
+    """
+
+    def __init__(self, train, validation, images: int):
+        train, self.train_labels = evenly(train, images)
+        validation, self.validation_labels = evenly(validation, images)
+        super().__init__(train, validation)
+
+    def figures(self, train, validation) -> dict:
+        return self.accuracies(
+            (train, self.train_labels), (validation, self.validation_labels)
+        )
+
+    def accuracies(self, train, validation) -> dict:
+        """Names and values to log.
+
+        Args:
+            train: pair of arrays, representations `(n, features)` and labels `(n,)`.
+            validation: the same.
         """
         raise NotImplementedError

@@ -1,11 +1,10 @@
 """The nearest-neighbour classifier as a callback, to watch a run learn."""
 
-from keras_vicreg.callbacks.online_evaluation import OnlineEvaluation
+from keras_vicreg.callbacks.online_evaluation import LabelledEvaluation
 from keras_vicreg.evaluation import knn
-from keras_vicreg.evaluation.subsets import evenly
 
 
-class OnlineKNN(OnlineEvaluation):
+class OnlineKNN(LabelledEvaluation):
     """Adds `knn_top1` to the logs of every epoch.
 
     Use labelled data of its own or a held-out part of train, never the test images:
@@ -30,12 +29,8 @@ class OnlineKNN(OnlineEvaluation):
     """
 
     def __init__(self, train, validation, *, images: int = 200, k: int = 20):
-        train, self.train_labels = evenly(train, images)
-        validation, self.validation_labels = evenly(validation, images)
-        super().__init__(train, validation)
-        self.k = min(k, len(train))
+        super().__init__(train, validation, images)
+        self.k = min(k, len(self.train_labels))
 
-    def figures(self, train, validation) -> dict:
-        train = train, self.train_labels
-        validation = validation, self.validation_labels
+    def accuracies(self, train, validation) -> dict:
         return {"knn_top1": knn(None, train, validation, k=self.k).top1}

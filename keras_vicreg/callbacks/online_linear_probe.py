@@ -1,11 +1,10 @@
 """The linear probe as a callback, to watch a run learn."""
 
-from keras_vicreg.callbacks.online_evaluation import OnlineEvaluation
+from keras_vicreg.callbacks.online_evaluation import LabelledEvaluation
 from keras_vicreg.evaluation import linear_probe
-from keras_vicreg.evaluation.subsets import evenly
 
 
-class OnlineLinearProbe(OnlineEvaluation):
+class OnlineLinearProbe(LabelledEvaluation):
     """Adds `linear_top1` to the logs of every epoch.
 
     A logistic regression on representations of labelled images of its own: the data
@@ -34,16 +33,11 @@ class OnlineLinearProbe(OnlineEvaluation):
     def __init__(
         self, train, validation, *, images: int = 200, regularization: float = 0.01
     ):
-        train, self.train_labels = evenly(train, images)
-        validation, self.validation_labels = evenly(validation, images)
-        super().__init__(train, validation)
+        super().__init__(train, validation, images)
         self.regularization = regularization
 
-    def figures(self, train, validation) -> dict:
+    def accuracies(self, train, validation) -> dict:
         found = linear_probe(
-            None,
-            (train, self.train_labels),
-            (validation, self.validation_labels),
-            regularization=self.regularization,
+            None, train, validation, regularization=self.regularization
         )
         return {"linear_top1": found.top1}

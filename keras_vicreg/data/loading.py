@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vicreg.data.image_files import ImageReader, resize_image
+from keras_vicreg.data.labels import check_labels
 from keras_vicreg.data.sources import (
     ImageSource,
     open_folder,
@@ -151,7 +152,9 @@ def _open(source, split, data_dir):
             f"array or a tf.data.Dataset. Received: source={name!r} ({state})"
         )
     images, labels = source if isinstance(source, tuple) else (source, None)
-    return _checked_images(images), _checked_labels(labels, len(images)), None
+    if labels is not None:
+        labels = check_labels(labels, len(images), "source")
+    return _checked_images(images), labels, None
 
 
 def _names_or_labels(opened):
@@ -204,18 +207,6 @@ def _checked_images(images) -> np.ndarray:
         alpha = images[..., 3:] / np.float32(255)
         images = np.rint(images[..., :3] * alpha + 255 * (1 - alpha)).astype("uint8")
     return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
-
-
-def _checked_labels(labels, count: int) -> np.ndarray | None:
-    if labels is None:
-        return None
-    labels = np.asarray(labels)
-    if labels.shape not in ((count,), (count, 1)) or labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"Labels must be integers, one for each of the {count} images. "
-            f"Received: an array of shape {labels.shape}, {labels.dtype}"
-        )
-    return labels.reshape(-1).astype("int64")
 
 
 def _load(opened, image_size, labels: bool):

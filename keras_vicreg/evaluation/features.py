@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_vicreg.data.batches import check_images
+from keras_vicreg.data.labels import check_labels
 from keras_vicreg.data.untuned import untuned
 from keras_vicreg.data.untuned_inputs import untuned_inputs
 
@@ -90,17 +91,6 @@ def as_arrays(data, *, name: str) -> tuple[np.ndarray, np.ndarray]:
     images = np.asarray(data[0])
     check_images(images)
     return images, check_labels(data[1], len(images), name)
-
-
-def check_labels(labels, count: int, name: str) -> np.ndarray:
-    """Labels as an int64 vector, if they are one for each of `count` images."""
-    labels = np.asarray(labels)
-    if labels.shape not in ((count,), (count, 1)) or labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"The labels of `{name}` must be integers, one for each image. Received: "
-            f"an array of shape {labels.shape}, {labels.dtype}, for {count} images"
-        )
-    return labels.reshape(-1).astype("int64")
 
 
 def number_classes(labels) -> tuple[np.ndarray, np.ndarray]:
