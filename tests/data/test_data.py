@@ -102,7 +102,7 @@ def test_bad_arrays_say_what_is_wrong():
             kv.load_images(array)
     good = np.zeros((2, 8, 8, 3), "uint8")
     for labels in (np.zeros(3, int), np.zeros(2), np.zeros((2, 10), int)):
-        with pytest.raises(ValueError, match="one for each of the 2 images"):
+        with pytest.raises(ValueError, match="one for each image"):
             kv.load_images((good, labels), labels=True)
     with pytest.raises(ValueError, match="a ndarray, which has none"):
         kv.load_images(good, labels=True)
