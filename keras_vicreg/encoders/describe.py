@@ -63,7 +63,7 @@ def describe_encoder(model):
 def _read_resnet(layers):
     found = [re.fullmatch(r"layer(\d)_(\d+)_conv1", name) for name in layers]
     stages = [int(match[1]) for match in found if match]
-    depths = tuple(stages.count(stage) for stage in (1, 2, 3, 4))
+    depths = tuple(stages.count(stage) for stage in sorted(set(stages)))
     block = "bottleneck" if "layer1_0_conv3" in layers else "basic"
     name, width = find_resnet(block, depths, layers["conv1"].filters)
     stem = "cifar" if layers["conv1"].kernel_size == (3, 3) else "imagenet"

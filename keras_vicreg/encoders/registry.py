@@ -7,21 +7,30 @@ from keras_vicreg.encoders.resnet import resnet
 from keras_vicreg.encoders.vit import vit
 
 # name -> builder; the positional arguments are the layout, what is left are options
-ENCODERS = {
-    name: functools.partial(resnet, block, depths, widen)
-    for name, block, depths, widen in (
-        ("resnet18", "basic", (2, 2, 2, 2), 1),
-        ("resnet34", "basic", (3, 4, 6, 3), 1),
-        ("resnet50", "bottleneck", (3, 4, 6, 3), 1),
-        ("resnet101", "bottleneck", (3, 4, 23, 3), 1),
-        ("resnet50x2", "bottleneck", (3, 4, 6, 3), 2),
-        ("resnet200x2", "bottleneck", (3, 24, 36, 3), 2),
-    )
-} | {
-    "vit_tiny": functools.partial(vit, 192, 12, 3),
-    "vit_small": functools.partial(vit, 384, 12, 6),
-    "vit_base": functools.partial(vit, 768, 12, 12),
-}
+ENCODERS = (
+    {
+        name: functools.partial(resnet, block, depths, widen)
+        for name, block, depths, widen in (
+            ("resnet18", "basic", (2, 2, 2, 2), 1),
+            ("resnet34", "basic", (3, 4, 6, 3), 1),
+            ("resnet50", "bottleneck", (3, 4, 6, 3), 1),
+            ("resnet101", "bottleneck", (3, 4, 23, 3), 1),
+            ("resnet50x2", "bottleneck", (3, 4, 6, 3), 2),
+            ("resnet200x2", "bottleneck", (3, 24, 36, 3), 2),
+        )
+    }
+    | {
+        f"resnet{6 * n + 2}": functools.partial(
+            *(resnet, "basic", (n, n, n), 1 / 4), stem="cifar"
+        )
+        for n in (3, 5, 7, 9)
+    }
+    | {
+        "vit_tiny": functools.partial(vit, 192, 12, 3),
+        "vit_small": functools.partial(vit, 384, 12, 6),
+        "vit_base": functools.partial(vit, 768, 12, 12),
+    }
+)
 
 
 def encoder(name, image_shape=(224, 224, 3), **options):
@@ -36,9 +45,11 @@ def encoder(name, image_shape=(224, 224, 3), **options):
         image_shape: `(height, width, channels)`. A ResNet takes `None` for a height
             and width that vary; those of a ViT are multiples of its patch size.
         **options: The options of the network. ResNets take `stem` (`"imagenet"`, or
-            `"cifar"` for small images) and `width` (1, or a fraction or multiple of
-            it); ViTs take `patch_size` (16 pixels; 4 for small images); all take
-            `mean` and `std`, a number a channel of images in 0..1 (ImageNet's).
+            `"cifar"` for small images, which `resnet20`, `32`, `44` and `56`, the
+            paper's networks of three stages, have by default) and `width` (1, or a
+            fraction or multiple of it); ViTs take `patch_size` (16 pixels; 4 for
+            small images); all take `mean` and `std`, a number a channel of images in
+            0..1 (ImageNet's).
 
     Returns:
         A `keras.Model`: images `(batch, height, width, channels)` in 0..255 ->

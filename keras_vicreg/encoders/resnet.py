@@ -5,7 +5,8 @@ strided window (Keras's `"same"` pads such a window on one side only), the strid
 the 3x3 convolution of a bottleneck, batch normalisation with momentum 0.9 and
 epsilon 1e-5. Layers carry the names of the PyTorch modules with `_` for `.`, so
 `layer1_0_conv1` holds `layer1.0.conv1.weight`; `layer1` to `layer4` are the feature
-maps at strides 4, 8, 16 and 32 (1, 2, 4 and 8 with the CIFAR stem).
+maps at strides 4, 8, 16 and 32 (1, 2, 4 and 8 with the CIFAR stem). The networks that
+the paper has for CIFAR end with `layer3`.
 """
 
 import keras
@@ -32,20 +33,23 @@ def resnet(
 
     Args:
         block: `"basic"` (two 3x3 convolutions) or `"bottleneck"` (1x1, 3x3, 1x1).
-        depths: The number of blocks in each of the four stages.
-        widen: The standard width of this network: 2 doubles all its filters.
+        depths: The number of blocks in each stage, of which there are four, or three
+            in the networks for CIFAR.
+        widen: The standard width of this network: 2 doubles all its filters, 1/4
+            gives the 16 of the networks for CIFAR.
         image_shape: `(height, width, channels)`; height and width may be `None`.
         stem: `"imagenet"`, a 7x7 convolution and a pooling, stride 4 together, or
             `"cifar"` for small images, a 3x3 convolution of stride 1.
-        width: A fraction of the standard width, a multiple of 1/64 from 1/16 up.
+        width: A fraction of the standard width, of 4 to 256 filters in the stem: a
+            multiple of 1/64 from 1/16 up; of 1/16 from 1/4 up in a network for CIFAR.
         mean: One number a channel, of images in 0..1. Defaults to ImageNet's.
         std: One number a channel, of images in 0..1. Defaults to ImageNet's.
         name: The name of the model.
 
     Returns:
         A functional `keras.Model` of stock layers: images `(batch, height, width,
-        channels)` in 0..255 -> `(batch, features)`, where features is 512 (basic)
-        or 2048 (bottleneck) times the width.
+        channels)` in 0..255 -> `(batch, features)`, where features is 512 (basic),
+        2048 (bottleneck) or 64 (for CIFAR) times the width.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -86,16 +90,18 @@ def resnet(
 
 def _stem_filters(width, widen):
     """The filters of the stem and of the first stage."""
+    unit = min(64, int(64 * widen))  # what divides the standard width
+    least, most = 4 / unit, MAX_WIDTH / widen
     if (
         type(width) not in (int, float)
-        or not 1 / 16 <= width <= MAX_WIDTH / widen
-        or 64 * width % 1
+        or not least <= width <= most
+        or unit * width % 1
     ):
         raise ValueError(
-            "`width` must be a multiple of 1/64 between 1/16 and "
-            f"{MAX_WIDTH / widen:g}. Received: width={width!r}"
+            f"`width` must be a multiple of 1/{unit} between 1/{unit // 4} and "
+            f"{most:g}. Received: width={width!r}"
         )
-    return int(64 * width) * widen
+    return int(64 * width * widen)
 
 
 def _stem(x, filters, stem):

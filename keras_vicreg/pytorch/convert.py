@@ -4,38 +4,44 @@ Nothing of PyTorch is needed, and nothing in a file is run. An encoder's layers 
 the names of the PyTorch modules, so the whole conversion is the table `_parameters`.
 """
 
+import warnings
+
 import keras
 import numpy as np
 from keras import layers
 
+from keras_vicreg.encoders.deferred_variables import deferred_variables, start_with
 from keras_vicreg.encoders.describe import describe_encoder
 from keras_vicreg.encoders.registry import encoder as make_encoder
 from keras_vicreg.heads import expander as make_expander
 from keras_vicreg.pytorch import files as torch_files
-from keras_vicreg.pytorch.checkpoint import read_checkpoint
+from keras_vicreg.pytorch.checkpoint import listed, read_checkpoint
+from keras_vicreg.terminal import printable
 
-LISTED = 10  # keys of each kind in an error
 
-
-def convert_torch(checkpoint_path, encoder=None):
+def convert_torch(checkpoint_path, encoder=None, *, prefix=None):
     """Converts a PyTorch checkpoint.
 
-    Every tensor must have its place and every place its tensor; only counters of
-    batch normalization and a supervised classifier are left out.
+    The ResNet in it is found by its keys, whatever dicts and modules are around it.
+    Every tensor of the network must have its place and every place its tensor; heads
+    beside it, other networks and what else a training script saved are left out.
 
     Args:
         checkpoint_path: See `read_checkpoint`.
         encoder: The encoder to fill, made with `kv.encoder`. Defaults to `None`: the
             one whose layout the checkpoint has, for images of 224 x 224 pixels, or
             32 x 32 with the CIFAR stem, normalised as ImageNet.
+        prefix: What the keys of the network begin with, or a part of that, where the
+            checkpoint holds several. Defaults to the one that the authors of such a
+            checkpoint evaluate; a warning says which that was.
 
     Returns:
-        The encoder; from a full checkpoint a `kv.VICReg` with encoder and expander,
-        ready to be compiled and trained on.
+        The encoder; from a full checkpoint of VICReg's code a `kv.VICReg` with encoder
+        and expander, ready to be compiled and trained on.
 
     Raises:
-        ValueError: If the file cannot be read, or its tensors do not fit; the message
-            lists them.
+        ValueError: If the file cannot be read, holds several networks of which none
+            is known to be the one, or its tensors do not fit; the message lists them.
 
     Example:
 
@@ -44,23 +50,53 @@ def convert_torch(checkpoint_path, encoder=None):
     representations = encoder.predict(images)  # (n, 2048)
     ```
     """
-    checkpoint = read_checkpoint(checkpoint_path)
-    if encoder is None:
-        side = 32 if checkpoint.options["stem"] == "cifar" else 224
-        encoder = make_encoder(checkpoint.name, (side, side, 3), **checkpoint.options)
-    model = encoder
+    checkpoint = read_checkpoint(checkpoint_path, prefix)
+    _warn_of_choices(checkpoint, checkpoint_path, chosen=prefix is not None)
+    given = encoder is not None
+    with deferred_variables():  # memory is given only to what is known to fit
+        encoder = encoder if given else _encoder_of(checkpoint)
+        model, values = (
+            encoder,
+            _match(_encoder_parameters(encoder), checkpoint.backbone, "backbone"),
+        )
+        if checkpoint.units:
+            head = make_expander(checkpoint.units)
+            head.build((None, encoder.output_shape[-1]))
+            values += _match(_head_parameters(head), checkpoint.projector, "projector")
+        for variable, value in values if not given else ():
+            start_with(variable, value)
+    for variable, value in values if given else ():
+        variable.assign(value)
     if checkpoint.units:
         from keras_vicreg.methods.vicreg import VICReg
 
-        model = VICReg(encoder, make_expander(checkpoint.units))
-    values = _match(_encoder_parameters(encoder), checkpoint.backbone, "backbone")
-    if checkpoint.units:
-        places = _head_parameters(model.expander)
-        values += _match(places, checkpoint.projector, "projector")
-    for variable, value in values:
-        variable.assign(value)
+        model = VICReg(encoder, head)
     _smoke_test(model, encoder.input_shape[1:])
     return model
+
+
+def _encoder_of(checkpoint):
+    """The encoder of the layout that a checkpoint has."""
+    side = 32 if checkpoint.options["stem"] == "cifar" else 224
+    return make_encoder(checkpoint.name, (side, side, 3), **checkpoint.options)
+
+
+def _warn_of_choices(checkpoint, path, chosen) -> None:
+    """Says what was decided about a checkpoint without being asked for."""
+    if checkpoint.others and not chosen:
+        warnings.warn(
+            f"{printable(path)} holds {len(checkpoint.others) + 1} networks: "
+            f"{checkpoint.prefix!r} was taken; `prefix` takes another, "
+            f"{listed(checkpoint.others)}.",
+            stacklevel=3,
+        )
+    if checkpoint.lacks_projector:
+        warnings.warn(
+            f"The encoder of {printable(path)} was taken alone: its projector is no "
+            "expander of VICReg (linear layers with bias, each before batch "
+            "normalization, and a last one without bias).",
+            stacklevel=3,
+        )
 
 
 def export_torch(encoder, path) -> None:
@@ -139,8 +175,7 @@ def _match(places, tensors, part):
     }
     if any(problems.values()):
         words = [
-            f"{len(keys)} {kind} ({', '.join(keys[:LISTED])}"
-            f"{', ...' if len(keys) > LISTED else ''})"
+            f"{len(keys)} {kind} ({listed(keys)})"
             for kind, keys in problems.items()
             if keys
         ]

@@ -48,3 +48,32 @@ def test_what_is_no_checkpoint_is_refused(content, checkpoint, tmp_path, capsys)
 def test_the_target_must_be_named(checkpoint, capsys):
     assert cli.main(["convert", str(checkpoint[0])]) == 2
     assert "`--out` must name a folder" in capsys.readouterr().err
+
+
+@pytest.fixture
+def two_networks(tmp_path):
+    """A file with the query and the key encoder of MoCo, and its queue."""
+    torch = pytest.importorskip("torch")
+    from checkpoint_layouts import moco
+    from torch_resnet import TorchResNet
+
+    states = [TorchResNet("resnet18", width=1 / 16).state_dict() for _ in range(2)]
+    torch.save(moco(*states), tmp_path / "moco.pth.tar")
+    return str(tmp_path / "moco.pth.tar")
+
+
+def test_what_was_taken_and_what_was_left_out_is_said(two_networks, capsys):
+    assert cli.main(["convert", two_networks, "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "taken: state_dict.module.encoder_q." in lines
+    assert "left out: state_dict.module.encoder_k. (102 tensors)" in lines
+    assert "left out: state_dict.module.queue (1 tensor)" in lines
+
+
+def test_the_network_to_take_can_be_named(two_networks, capsys):
+    options = ["convert", two_networks, "--dry-run", "--prefix"]
+    assert cli.main([*options, "encoder_k"]) == 0
+    assert "taken: state_dict.module.encoder_k." in capsys.readouterr().out
+    assert cli.main([*options, "encoder"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'state_dict.module.encoder_q.', 'state_dict.module.encoder_k.'" in line

@@ -13,6 +13,10 @@ import keras_vicreg as kv
     [
         ("resnet50", 23_508_032),
         ("resnet50x2", 93_907_072),
+        # 0.27 and 0.85 million in the paper, less the classifier, and with the
+        # convolutions of two shortcuts, which it pads with zeros
+        ("resnet20", 269_722 - 650 + 2_752),
+        ("resnet56", 853_018 - 650 + 2_752),
         pytest.param("resnet200x2", 250_128_512, marks=pytest.mark.slow),
     ],
 )
@@ -93,6 +97,7 @@ def test_feature_maps_are_reachable_by_name():
             ("resnet50x2", {"width": width}, "`width` must be")
             for width in (0, -1, 2.5, 1e9, 0.33, True, None, "1", float("nan"))
         ),
+        *(("resnet20", {"width": w}, "of 1/16 between 1/4 and") for w in (1 / 8, 0.3)),
         *(
             ("resnet18", {"image_shape": shape}, "`image_shape` must be")
             for shape in (

@@ -176,9 +176,10 @@ def test_code_is_refused_and_does_not_run(tmp_path, zipped):
         b"(cos\nsystem\nS'true'\no.",  # OBJ
         b"\x82\x01.",  # a registered extension
         b"c__builtin__\neval\n(S'1'\ntR.",
-        b"cbuiltins\ngetattr\n(cos\nsystem\nS'x'\ntR.",
+        b"cbuiltins\ngetattr\n(cos\npath\nS'system'\ntR(S'true'\ntR.",
+        b"cbuiltins\nmap\n(cos\nsystem\n(S'true'\nltR.",
         b"}(]K\x01u.",  # a list for a key
-        b"}(K\x01K\x02\x86K\x03u.",  # a tuple for a key
+        b"\x8f(]\x90.",  # a list in a set
         b"h\x05.",  # a value that was never stored
         b"K\x01",  # no end
         b".",  # nothing

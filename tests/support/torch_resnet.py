@@ -14,6 +14,10 @@ LAYOUTS = {
     "resnet101": ("bottleneck", (3, 4, 23, 3), 1),
     "resnet50x2": ("bottleneck", (3, 4, 6, 3), 2),
     "resnet200x2": ("bottleneck", (3, 24, 36, 3), 2),
+    "resnet20": ("basic", (3, 3, 3), 1 / 4),
+    "resnet32": ("basic", (5, 5, 5), 1 / 4),
+    "resnet44": ("basic", (7, 7, 7), 1 / 4),
+    "resnet56": ("basic", (9, 9, 9), 1 / 4),
 }
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -97,6 +101,7 @@ class TorchResNet(nn.Module):
                 inputs = planes * block.expansion
             setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
             planes *= 2
+        self.stages = len(depths)
         self.features = inputs
         if classes:
             self.fc = nn.Linear(inputs, classes)
@@ -107,7 +112,8 @@ class TorchResNet(nn.Module):
         std = torch.tensor(IMAGENET_STD, dtype=dtype)
         x = ((images.to(dtype) / 255 - mean) / std).permute(0, 3, 1, 2).contiguous()
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        for stage in range(self.stages):
+            x = getattr(self, f"layer{stage + 1}")(x)
         return x.mean((2, 3))
 
 
