@@ -3,7 +3,7 @@
 import pathlib
 import shutil
 
-from keras_vicreg.atomic_folder import current, replacing
+from keras_vicreg.atomic_folder import replacing
 from keras_vicreg.hub.repository import parse
 from keras_vicreg.hub.snapshot import resolve
 from keras_vicreg.presets import folder as folders
@@ -72,7 +72,7 @@ def pull(
     pinned = repository.pinned(snapshot.commit)
     if dry_run:
         return pinned, sizes
-    with replacing(folder) as new:
+    with replacing(folder, writer.OWN) as new:
         for name in manifest.files:
             (new / name).write_bytes(snapshot.read(manifest, name))
         shutil.copyfile(snapshot.path(manifests.NAME), new / manifests.NAME)
@@ -81,5 +81,4 @@ def pull(
             card = model_card.render(manifest, f"hf://{repository.name}")
         (new / model_card.NAME).write_bytes(card)
         folders.verify(new)
-        writer.keep_others(current(folder), new)
     return pinned, sizes

@@ -1,7 +1,6 @@
 """From a model to a folder: what `save_to_preset` does, step by step."""
 
 import dataclasses
-import os
 import pathlib
 import shutil
 import warnings
@@ -10,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_vicreg import __version__, encoders
-from keras_vicreg.atomic_folder import current, replacing
+from keras_vicreg.atomic_folder import current, entries, replacing
 from keras_vicreg.presets import folder as folders
 from keras_vicreg.presets import (
     head_layout,
@@ -40,7 +39,7 @@ def write(
     encoder = getattr(model, "encoder", model)
     name, options = _describe(encoder)
     check_replaceable(folder)
-    with replacing(folder) as new:
+    with replacing(folder, OWN) as new:
         parts = _write_weights(new, encoder, getattr(model, "expander", None), dtype)
         if "curves" in card:
             shutil.copyfile(card["curves"], new / manifests.CURVES)
@@ -59,7 +58,6 @@ def write(
         handle = f"hf://user/{folder.resolve().name}"
         readme = model_card.render(manifest, handle, model_card.read(current(folder)))
         (new / model_card.NAME).write_bytes(readme)
-        keep_others(current(folder), new)
 
 
 def _check_arguments(dtype: str, card: dict) -> None:
@@ -136,31 +134,7 @@ def check_replaceable(folder: pathlib.Path) -> None:
     there = current(folder)
     if there.exists() and not there.is_dir():
         raise PresetError(f"{folder} is a file: name a folder for the preset.")
-    if (
-        there.is_dir()
-        and any(there.iterdir())
-        and not (there / manifests.NAME).exists()
-    ):
+    if there.is_dir() and entries(folder) and not (there / manifests.NAME).exists():
         raise PresetError(
             f"{folder} holds files and no preset: name an empty or a new folder."
         )
-
-
-def keep_others(old: pathlib.Path, new: pathlib.Path) -> None:
-    """Takes what is not of the preset over from the old folder."""
-    others = old.iterdir() if old.is_dir() else ()
-    for path in others:
-        if path.name in OWN:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.copytree(path, new / path.name, symlinks=True, copy_function=_link)
-        else:
-            _link(path, new / path.name)
-
-
-def _link(source, target) -> None:
-    """Gives a file a second name, or copies it where a file has but one."""
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        shutil.copy2(source, target, follow_symlinks=False)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import huggingface_hub
 import huggingface_hub.utils
@@ -99,6 +100,7 @@ np.save(sys.argv[2], outputs)
 """
 PLAIN = """
 import sys
+from pathlib import Path
 import keras, numpy as np
 model = keras.saving.load_model(sys.argv[2])
 np.save(sys.argv[1], model(np.load(sys.argv[3]).astype("float32")))
@@ -286,6 +288,20 @@ def test_pulled(server, toys, tmp_path):
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
     refused(errors.CorruptPresetError, "damaged", lambda: hub.pull(HANDLE, folder))
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_pulled_into_the_working_folder(server, toys, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for toy in toys:
+        hub.upload_preset(HANDLE, toy)
+        hub.pull(HANDLE, ".")
+        assert Path.cwd() == here
+        assert folders.verify(here) == folders.verify(toy)
+        (here / "notes.txt").write_text("mine")
+    assert not (here / "expander.safetensors").exists()
+    assert not list(here.glob(".*"))
 
 
 def test_another_endpoint_and_token(server, toys, tmp_path, monkeypatch):

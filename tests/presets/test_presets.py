@@ -130,6 +130,25 @@ def test_saving_replaces_all_of_a_preset_and_nothing_else(tmp_path):
     np.testing.assert_array_equal(weights(kv.from_preset(folder))[0], weights(other)[0])
 
 
+@pytest.mark.parametrize("folder", [".", "{}", "../toy"])
+def test_saving_into_the_working_folder_leaves_it_there(tmp_path, monkeypatch, folder):
+    here = tmp_path / "toy"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    inode = here.stat().st_ino
+    for seed in range(2):
+        model = preset_toys.encoder(seed)
+        zoo.save_to_preset(model, folder.format(here), plain_keras=False)
+        assert pathlib.Path.cwd() == here
+        assert here.stat().st_ino == inode
+        (here / "notes.txt").write_text("mine")
+        assert sorted(content_names(here)) == [
+            *("README.md", "model.safetensors", "notes.txt", "vicreg.json")
+        ]
+        loaded = kv.from_preset(".")
+        np.testing.assert_array_equal(weights(loaded)[0], weights(model)[0])
+
+
 def content_names(folder):
     return [path.name for path in folder.iterdir()]
 
@@ -304,16 +323,20 @@ def test_killed_while_saving(tmp_path):
 
 
 REPLACER = """
-import itertools, pathlib, shutil, sys
+import itertools, os, pathlib, shutil, sys
 from keras_vicreg.atomic_folder import replacing
 *sources, target = map(pathlib.Path, sys.argv[1:])
+if os.environ.get("INSIDE"):
+    os.chdir(target)
+    target = pathlib.Path(".")
 for source in itertools.cycle(sources):
     with replacing(target) as new:
         shutil.copytree(source, new, dirs_exist_ok=True)
 """
 
 
-def test_read_while_it_is_replaced(tmp_path):
+@pytest.mark.parametrize("inside", ["", pytest.param("1", marks=pytest.mark.slow)])
+def test_read_while_it_is_replaced(tmp_path, inside):
     """A reader sees the one or the other at any moment, and never an error."""
     for number in (0, 1):
         zoo.save_to_preset(
@@ -325,7 +348,7 @@ def test_read_while_it_is_replaced(tmp_path):
     folders_ = [tmp_path / "0", tmp_path / "1", target]
     with subprocess.Popen(
         [sys.executable, "-c", REPLACER, *map(str, folders_)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "INSIDE": inside},
     ) as process:
         seen = set()
         try:
