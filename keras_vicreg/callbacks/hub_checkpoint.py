@@ -10,6 +10,7 @@ import keras
 
 from keras_vicreg.hub import push
 from keras_vicreg.hub.repository import parse
+from keras_vicreg.terminal import printable
 from keras_vicreg.zoo import save_to_preset
 
 
@@ -114,4 +115,5 @@ class HubCheckpoint(keras.callbacks.Callback):
             self._warn(failure)
 
     def _warn(self, text: str) -> None:
+        text = printable(text)
         warnings.warn(f"HubCheckpoint {self.handle}: {text}", stacklevel=2)

@@ -48,4 +48,4 @@ def run_convert(options) -> None:
         print("Dry run: nothing was written.")
         return
     save_to_preset(model, options.out)
-    print(f"Written: {options.out}")
+    print(f"Written: {printable(options.out)}")

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import keras_vicreg as kv
+from keras_vicreg.terminal import printable
 
 
 def add_evaluate(commands, shared) -> None:
@@ -118,7 +119,7 @@ def evaluate(options) -> dict:
     _write(file, stored)
     count = len(test[1] if labelled else test)
     kind = "test images" if labelled else "images without labels"
-    print(f"On the {count:,} {kind} of {options.data}, with 95 % intervals:")
+    print(f"On the {count:,} {kind} of {printable(options.data)}, with 95 % intervals:")
     print(known.table({name: rows}))
     return stored[name]
 
@@ -163,7 +164,7 @@ def finetune(options) -> dict:
     settings = found["pretrained"]["settings"]
     print(
         f"Top-1 accuracy on the {len(splits['test'][1]):,} test images of "
-        f"{options.data}, after {settings['epochs']} epochs on "
+        f"{printable(options.data)}, after {settings['epochs']} epochs on "
         f"{settings['train_images']:,} labels, seeds: {options.seeds}"
     )
     print(table({name: {"fine-tuned": row} for name, row in found.items()}))
@@ -203,7 +204,7 @@ def embed(options) -> None:
     finally:
         Path(temporary).unlink(missing_ok=True)
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-    print(f"Written: {options.out}: {shapes}")
+    print(f"Written: {printable(options.out)}: {shapes}")
 
 
 def _open(handle: str):
@@ -237,7 +238,7 @@ def _without_labels(data: str, protocols, labelled) -> list:
     left = [name for name in protocols if name not in labelled]
     if not left:
         raise ValueError(f"{needs}. Without them there is --protocol quality.")
-    print(f"Without labels: {', '.join(left)}; {needs}.")
+    print(printable(f"Without labels: {', '.join(left)}; {needs}."))
     return left
 
 
@@ -270,4 +271,4 @@ def _write(file: Path, content: dict) -> None:
     from keras_vicreg.runs.folder import write_text
 
     write_text(file, json.dumps(content, indent=2) + "\n")
-    print(f"Written: {file}")
+    print(f"Written: {printable(file)}")

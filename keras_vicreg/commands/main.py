@@ -3,9 +3,11 @@
 import argparse
 import os
 import sys
+import warnings
 
 from keras_vicreg import __version__
 from keras_vicreg.commands import convert, evaluate, presets, pretrain, preview, report
+from keras_vicreg.terminal import printable
 
 
 def main(arguments=None) -> int:
@@ -22,6 +24,7 @@ def main(arguments=None) -> int:
     if options.backend:
         os.environ["KERAS_BACKEND"] = options.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    theirs, warnings.formatwarning = warnings.formatwarning, _format_warning
     try:
         _import_keras()
         options.command(options)
@@ -31,6 +34,8 @@ def main(arguments=None) -> int:
         return _fail(error, code=1)
     except KeyboardInterrupt:
         return _fail("interrupted; what was written is whole", code=130)
+    finally:
+        warnings.formatwarning = theirs
     return 0
 
 
@@ -60,9 +65,18 @@ def _bad_input() -> tuple:
 
 def _fail(error, code: int) -> int:
     """One line on stderr."""
-    line = " ".join(str(error).split()) or type(error).__name__
+    line = _one_line(error) or type(error).__name__
     print(f"keras-vicreg: error: {line}", file=sys.stderr)
     return code
+
+
+def _one_line(message) -> str:
+    """An error or a warning, which may quote a stranger's file."""
+    return printable(" ".join(str(message).split()))
+
+
+def _format_warning(message, category, filename, lineno, line=None) -> str:
+    return f"keras-vicreg: warning: {_one_line(message)}\n"
 
 
 class _Parser(argparse.ArgumentParser):

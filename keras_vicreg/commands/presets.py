@@ -5,6 +5,8 @@ Nothing is imported before a command runs, so that `--help` answers at once.
 
 import pathlib
 
+from keras_vicreg.terminal import printable
+
 
 def add_push(commands, shared) -> None:
     """Adds `keras-vicreg push` to the subparsers."""
@@ -100,15 +102,15 @@ def push(
         dry_run=dry_run,
     )
     for name, change in done.changes.items():
-        print(f"{change:8} {_size(done.sizes.get(name)):>12}  {name}")
+        _say(f"{change:8} {_size(done.sizes.get(name)):>12}  {name}")
     sent = [name for name, change in done.changes.items() if change != "keep"]
     total = _size(sum(done.sizes.get(name, 0) for name in sent))
     if dry_run:
-        print(f"Would change {len(sent)} files of {handle}, {total}.")
+        _say(f"Would change {len(sent)} files of {handle}, {total}.")
     elif sent:
-        print(f"Changed {len(sent)} files, {total}: {done.handle}")
+        _say(f"Changed {len(sent)} files, {total}: {done.handle}")
     else:
-        print(f"Nothing to change: {done.handle}")
+        _say(f"Nothing to change: {done.handle}")
 
 
 def pull(
@@ -133,9 +135,9 @@ def pull(
 
     pinned, sizes = hub.pull(handle, folder, revision, token, endpoint, dry_run)
     for name, size in sizes.items():
-        print(f"{_size(size):>12}  {name}")
+        _say(f"{_size(size):>12}  {name}")
     would = "Would download" if dry_run else "Downloaded"
-    print(f"{would} {_size(sum(sizes.values()))}, {pinned}, to {pathlib.Path(folder)}")
+    _say(f"{would} {_size(sum(sizes.values()))}, {pinned}, to {pathlib.Path(folder)}")
 
 
 def list_presets() -> None:
@@ -144,13 +146,13 @@ def list_presets() -> None:
 
     names = zoo.list_presets()
     if not names:
-        print("No preset is built in. Others are a folder or hf://user/repo.")
+        _say("No preset is built in. Others are a folder or hf://user/repo.")
     for name in names:
         manifest, _ = zoo.find_manifest(name)
         results = (f"{m['name']} {m['value']}" for m in manifest.metrics)
         parameters = f"{manifest.weights['parameters']:,} parameters"
         data = manifest.dataset.get("name", "")
-        print("  ".join([name, manifest.encoder["name"], parameters, data, *results]))
+        _say("  ".join([name, manifest.encoder["name"], parameters, data, *results]))
 
 
 def info(
@@ -173,7 +175,7 @@ def info(
     rows = {"preset": place, **_rows(manifest)}
     width = max(map(len, rows)) + 2
     for name, value in rows.items():
-        print(f"{name:{width}}{value}")
+        _say(f"{name:{width}}{value}")
 
 
 def _rows(manifest) -> dict[str, str]:
@@ -207,6 +209,11 @@ def _rows(manifest) -> dict[str, str]:
 def _pairs(values: dict) -> str:
     known = {name: value for name, value in values.items() if value not in (None, "")}
     return ", ".join(f"{name}={value}" for name, value in known.items())
+
+
+def _say(line: str) -> None:
+    """Prints a line in which words may be a stranger's."""
+    print(printable(line))
 
 
 def _size(size: int | None) -> str:

@@ -5,6 +5,8 @@ Nothing is imported before the command runs, so that `--help` answers at once.
 
 import os
 
+from keras_vicreg.terminal import printable
+
 
 def add_preview(commands, shared) -> None:
     """Adds `keras-vicreg preview` to the subparsers."""
@@ -49,4 +51,4 @@ def run_preview(options) -> None:
     temporary = f"{options.out}.part"
     Image.fromarray(preview(chosen, views)).save(temporary, "PNG")
     os.replace(temporary, options.out)
-    print(f"Written: {options.out}, {options.count} images and their views")
+    print(f"Written: {printable(options.out)}, {options.count} images and their views")

@@ -3,6 +3,8 @@
 Nothing is imported before the command runs, so that `--help` answers at once.
 """
 
+from keras_vicreg.terminal import printable
+
 
 def add_report(commands, shared) -> None:
     """Adds `keras-vicreg report` to the subparsers."""
@@ -33,4 +35,4 @@ def run_report(options) -> None:
     from keras_vicreg.report import write_report
 
     path = write_report(options.runs, options.out, verbose=True)
-    print(f"Written: {path}, {path.stat().st_size / 1e6:.1f} MB")
+    print(f"Written: {printable(path)}, {path.stat().st_size / 1e6:.1f} MB")

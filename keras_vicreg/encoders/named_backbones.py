@@ -9,6 +9,7 @@ import zipfile
 import keras
 
 from keras_vicreg.encoders.backbones import check_input, check_output
+from keras_vicreg.terminal import printable
 
 
 def load_backbone(spec: str, image_shape=(224, 224, 3)):
@@ -90,7 +91,7 @@ def read_model(path):
         raise ValueError(
             "The file must hold a Keras model of known classes. One with classes of "
             "one's own is built by a function, package.module:function. "
-            f"Received: {path} ({reason})"
+            f"Received: {path} ({printable(reason)})"
         ) from error
 
 

@@ -6,6 +6,7 @@ from keras_vicreg.evaluation.knn import knn
 from keras_vicreg.evaluation.linear_probe import linear_probe
 from keras_vicreg.evaluation.quality import quality
 from keras_vicreg.evaluation.retrieval import retrieval
+from keras_vicreg.terminal import printable
 
 # name -> what it measures. Those of `LABELLED` need labels.
 LABELLED = ("knn", "linear", "linear_sgd", "clustering", "retrieval")
@@ -58,9 +59,11 @@ def measure(encoder, train, test, protocols=("knn", "linear")) -> dict:
 def table(results: dict) -> str:
     """The results of several encoders, a line each: percent, and 95 % intervals."""
     protocols = list(dict.fromkeys(name for row in results.values() for name in row))
-    rows = {"": protocols}
+    rows = {"": [printable(name) for name in protocols]}
     for name, row in results.items():
-        rows[name] = [headline(row[p]) if row.get(p) else "" for p in protocols]
+        rows[printable(name)] = [
+            headline(row[p]) if row.get(p) else "" for p in protocols
+        ]
     first = max(map(len, rows))
     width = max(22, *(len(cell) for row in rows.values() for cell in row)) + 2
     return "\n".join(

@@ -1,5 +1,7 @@
 """What can go wrong with a preset: one kind of error for each thing to do about it."""
 
+from keras_vicreg.terminal import printable
+
 
 class PresetError(Exception):
     """A preset could not be read, written or transferred.
@@ -9,7 +11,7 @@ class PresetError(Exception):
 
     def __init__(self, message: str):
         # Parts of it may come from a stranger's file or server.
-        super().__init__(" ".join(message.split())[:1000])
+        super().__init__(printable(" ".join(message.split()))[:1000])
 
 
 class PresetNotFoundError(PresetError):

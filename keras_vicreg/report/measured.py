@@ -8,6 +8,7 @@ import keras_vicreg as kv
 from keras_vicreg.evaluation.knn import KNN
 from keras_vicreg.evaluation.quality import Quality
 from keras_vicreg.report.run import ReportedRun
+from keras_vicreg.terminal import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +90,7 @@ def measure_runs(
             left_out[run.name] = f"its folder holds none, after {epochs}"
             continue
         if verbose:
-            print(f"Measuring {run.name}.", flush=True)
+            print(f"Measuring {printable(run.name)}.", flush=True)
         encoder = load_encoder(str(run.path))
         try:
             images = _images_of(run, encoder, loaded)

@@ -9,6 +9,7 @@ from keras_vicreg.atomic_folder import current
 from keras_vicreg.evaluation.protocols import PROTOCOLS, headline
 from keras_vicreg.runs.folder import RunFolder
 from keras_vicreg.runs.recipes import Recipe
+from keras_vicreg.terminal import printable
 
 TYPES = {
     "data": str,
@@ -136,7 +137,7 @@ def _checked_recipe(file: Path, config) -> Recipe:
             raise TypeError("`versions` is no object")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{file} must hold the recipe of a run. Received: {error}"
+            f"{file} must hold the recipe of a run. Received: {printable(error)}"
         ) from error
     return recipe
 
@@ -153,7 +154,7 @@ def _checked_history(folder: RunFolder) -> list[dict]:
     except (TypeError, ValueError, csv.Error) as error:
         raise ValueError(
             f"{folder.history} must hold a row of numbers for each epoch. "
-            f"Received: {error}"
+            f"Received: {printable(error)}"
         ) from error
     return rows
 
@@ -169,7 +170,7 @@ def _checked_results(file: Path, results) -> dict:
     except (AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
         raise ValueError(
             f"{file} must hold results as `keras-vicreg evaluate` writes them. "
-            f"Received: {type(error).__name__}: {error}"
+            f"Received: {type(error).__name__}: {printable(error)}"
         ) from error
     return results
 

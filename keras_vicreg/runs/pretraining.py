@@ -23,6 +23,7 @@ from keras_vicreg.runs.encoder_files import save_encoder, source_of
 from keras_vicreg.runs.folder import HistoryFile, RunFolder
 from keras_vicreg.runs.recipes import Recipe
 from keras_vicreg.runs.start_from import build_from_preset, with_network_of_preset
+from keras_vicreg.terminal import printable
 from keras_vicreg.views.files import FileViews, large_photographs
 
 
@@ -113,7 +114,7 @@ def _announce(recipe: Recipe, model, batches, folder: RunFolder) -> None:
 def _say(text: str) -> None:
     """Prints, in one process of several."""
     if replicas.is_chief():
-        print(text, flush=True)
+        print(printable(text), flush=True)
 
 
 def _check_sizes(recipe: Recipe) -> None:
