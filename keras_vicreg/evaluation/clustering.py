@@ -1,6 +1,7 @@
 """k-means on representations, compared with the classes."""
 
 import dataclasses
+import numbers
 
 import numpy as np
 
@@ -68,11 +69,13 @@ def clustering(
     features, labels = embed_labelled(encoder, data, name="data", batch_size=batch_size)
     classes = len(np.unique(labels))
     clusters = classes if clusters is None else clusters
-    if type(clusters) is not int or not 1 <= clusters <= len(features):
+    whole = isinstance(clusters, numbers.Integral)
+    if not whole or not 1 <= clusters <= len(features):
         raise ValueError(
             "`clusters` must be a positive integer, at most the number of images. "
             f"Received: clusters={clusters!r} for {len(features)} images"
         )
+    clusters = int(clusters)
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     unit = features / np.where(norms > 0, norms, 1)
     found = KMeans(clusters, n_init=10, random_state=seed).fit(unit).labels_

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_vicreg.evaluation.accuracy import Accuracy, accuracy_fields, score
 from keras_vicreg.evaluation.features import embed_labelled
-from keras_vicreg.evaluation.neighbours import nearest
+from keras_vicreg.evaluation.neighbours import check_k, nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,12 +69,7 @@ def knn(
         encoder, train, name="train", batch_size=batch_size
     )
     queries, labels = embed_labelled(encoder, test, name="test", batch_size=batch_size)
-    ks = (k,) if isinstance(k, int) else tuple(k)
-    if not ks or not all(1 <= each <= len(bank) for each in ks):
-        raise ValueError(
-            "`k` must be at least 1 and at most the number of training images. "
-            f"Received: k={k!r} for {len(bank)} images"
-        )
+    ks = check_k(k, len(bank))
     if not temperature > 0:
         raise ValueError(
             f"`temperature` must be positive. Received: temperature={temperature!r}"

@@ -1,5 +1,6 @@
 """Exact nearest neighbours by cosine similarity, in blocks of bounded memory."""
 
+import numbers
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -42,6 +43,26 @@ def nearest(
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores) as pool:
         parts = list(pool.map(lambda block: _nearest(block, bank, k), blocks))
     return tuple(np.concatenate(part) for part in zip(*parts))
+
+
+def check_k(k, most: int) -> tuple[int, ...]:
+    """The numbers of neighbours that are asked for, one or several, as ints.
+
+    Args:
+        k: an integer, of Python or NumPy, or several of them.
+        most: how many rows there are to search.
+
+    Raises:
+        ValueError: if one is no integer, or not in 1..most.
+    """
+    several = tuple(k) if np.ndim(k) else (k,)
+    whole = all(isinstance(each, numbers.Integral) for each in several)
+    if not several or not whole or not all(1 <= each <= most for each in several):
+        raise ValueError(
+            "`k` must be at least 1 and at most the number of images to search, an "
+            f"integer or several. Received: k={k!r} for {most} images"
+        )
+    return tuple(map(int, several))
 
 
 def _unit(vectors):

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_vicreg.evaluation.accuracy import bootstrap_interval
 from keras_vicreg.evaluation.features import embed_labelled
-from keras_vicreg.evaluation.neighbours import nearest
+from keras_vicreg.evaluation.neighbours import check_k, nearest
 from keras_vicreg.evaluation.result import Result
 
 
@@ -67,11 +67,7 @@ def retrieval(
         else embed_labelled(encoder, gallery, name="gallery", batch_size=batch_size)
     )
     size = len(found_in) - alone
-    if not k or not all(1 <= each <= size for each in k):
-        raise ValueError(
-            "`k` must be integers of at least 1, at most the number of images to "
-            f"search. Received: k={k!r} for {size} images"
-        )
+    k = check_k(k, size)
     neighbours, _ = nearest(looked_for, found_in, max(k) + alone)
     if alone:
         neighbours = _without_self(neighbours)

@@ -89,6 +89,37 @@ def test_several_k_and_the_first_is_the_result():
     assert result.settings["k"] == 5
 
 
+def test_k_may_be_of_numpy():
+    train, labels = features(50, 8, 0, "plain"), np.arange(50) % 3
+    data = train, labels
+    expected = kv.knn(None, data, data, k=(5, 1))
+    for k in (np.array([5, 1]), [np.int64(5), np.int32(1)]):
+        assert kv.knn(None, data, data, k=k).as_dict() == expected.as_dict()
+    single = kv.knn(None, data, data, k=np.int64(5))
+    assert single.top1 == expected.top1
+    assert type(single.settings["k"]) is int
+    found = kv.retrieval(None, data, k=np.int64(5))
+    assert found.recall == kv.retrieval(None, data, k=(5,)).recall
+    assert kv.clustering(None, data, np.int64(3)).settings["clusters"] == 3
+    for k in (5.0, "5", None, (1, 2.5), (), 0, np.int64(51), {5}):
+        for measure in (kv.knn, kv.retrieval):
+            with pytest.raises(ValueError, match=r"`k` must be at least 1.*Received"):
+                measure(None, data, data, k=k)
+
+
+def test_the_temperature_weighs_the_votes():
+    train, test = features(300, 4, 5, "plain"), features(200, 4, 6, "plain")
+    labels = np.random.default_rng(7).integers(0, 3, 300)
+    data, found = (test, np.zeros(200, int)), []
+    for temperature in (0.01, 0.07, 1.0):
+        result = kv.knn(None, (train, labels), data, k=40, temperature=temperature)
+        expected = reference(train, labels, test, 40, temperature)
+        np.testing.assert_array_equal(result.predictions, expected)
+        assert result.settings["temperature"] == temperature
+        found.append(tuple(expected))
+    assert len(set(found)) == 3
+
+
 def test_labels_may_be_any_integers_and_top5_counts_voted_classes_only():
     train = np.eye(8, dtype="float32")
     labels = np.array([-5, 3, 10, 11, 12, 13, 14, 15])
