@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 
+from keras_vicreg.data.image_checks import check_images, check_shape
 from keras_vicreg.devices.local_copy import LocalCopy
-from keras_vicreg.evaluation import embed
+from keras_vicreg.evaluation.features import channels_of, embed
 from keras_vicreg.evaluation.subsets import evenly
 
 
@@ -16,16 +17,23 @@ class OnlineEvaluation(keras.callbacks.Callback):
 
     Args:
         *images: arrays `(n, height, width, channels)`, 0..255, of one size.
+
+    Raises:
+        ValueError: if they are not, or not of the channels that the encoder takes,
+            before the run begins.
     """
 
     def __init__(self, *images):
         super().__init__()
+        for each in images:
+            check_images(each)
         # In one pass: to start another takes as long as 200 small images.
         self.images = np.concatenate(images)
         self.ends = np.cumsum([len(each) for each in images])[:-1]
 
     def set_model(self, model):
         super().set_model(model)
+        check_shape(self.images.shape, channels_of(model.encoder))
         self.encoder = LocalCopy(model.encoder)
 
     def on_epoch_end(self, epoch, logs=None):

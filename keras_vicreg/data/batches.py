@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_vicreg.data.image_checks import check_images
+from keras_vicreg.data.in_memory import as_views, in_memory
 from keras_vicreg.devices import replicas
 
 
@@ -46,15 +48,17 @@ class Batches(EpochBatches):
     """Batches of an array of images, or of a pair of arrays.
 
     Args:
-        images: array `(n, height, width, channels)`, uint8 or float 0..255, or a pair
-            `(a, b)` of such arrays, the two views.
+        images: array or tensor `(n, height, width, channels)`, uint8 or float 0..255,
+            or a list of images of one size; or a pair `(a, b)` of such arrays, the two
+            views.
         batch_size: int, at least 2, at most n.
         shuffle: whether each epoch has an order of its own. Defaults to `True`.
         seed: int, seed of the orders. Defaults to 0.
+        channels: int, how many the images must have. Defaults to `None`, any number.
 
     Raises:
-        ValueError: if the arrays are no images, hold NaN or infinity, or are fewer
-            than a batch.
+        ValueError: if the arrays are no images, are not finite or not in 0..255,
+            or are fewer than a batch.
 
     Example:
 
@@ -62,10 +66,15 @@ class Batches(EpochBatches):
     >>> model.fit(batches, epochs=10)
     """
 
-    def __init__(self, images, batch_size: int, *, shuffle=True, seed=0):
-        self.arrays = tuple(images) if isinstance(images, (list, tuple)) else (images,)
+    def __init__(self, images, batch_size: int, *, shuffle=True, seed=0, channels=None):
+        self.arrays = as_views(images)
+        if len(self.arrays) > 2:
+            raise ValueError(
+                "A pair of views must hold 2 batches of images. "
+                f"Received: {len(self.arrays)}"
+            )
         for array in self.arrays:
-            check_images(array)
+            check_images(array, channels)
         if len({array.shape for array in self.arrays}) != 1:
             raise ValueError(
                 "The two views must have equal shapes. "
@@ -77,9 +86,8 @@ class Batches(EpochBatches):
 
     @staticmethod
     def accepts(x) -> bool:
-        """Whether `x` is an array in memory or a pair of them."""
-        arrays = x if isinstance(x, (list, tuple)) else (x,)
-        return len(arrays) in (1, 2) and all(hasattr(a, "__array__") for a in arrays)
+        """Whether `x` is images in memory or a pair of views of them."""
+        return in_memory(x)
 
     def __getitem__(self, index: int):
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
@@ -92,20 +100,3 @@ class Batches(EpochBatches):
         self.order = np.arange(self.samples)
         if self.shuffle:
             self.order = self.random.permutation(self.samples)
-
-
-def check_images(images) -> None:
-    """Raises unless `images` is a finite array of rank 4."""
-    if len(images.shape) != 4:
-        raise ValueError(
-            "Images must have the shape (n, height, width, channels). "
-            f"Received: an array of shape {tuple(images.shape)}"
-        )
-    if np.issubdtype(images.dtype, np.floating):
-        bad = ~np.isfinite(images).all(axis=(1, 2, 3))
-        if bad.any():
-            raise ValueError(
-                "Images must be finite, 0..255. Received: NaN or infinity in "
-                f"{bad.sum()} of {len(images)} images, the first at index "
-                f"{bad.argmax()}"
-            )

@@ -53,7 +53,7 @@ def decode_image(source, image_size: tuple[int, int] | None = None) -> np.ndarra
             raw.draft(None, (2 * max(image_size),) * 2)
         raw.load()
         ImageOps.exif_transpose(raw, in_place=True)
-        image = _to_rgb(raw)
+        image = to_rgb(raw)
     return resize_image(image, image_size)
 
 
@@ -77,7 +77,7 @@ def resize_image(image, image_size: tuple[int, int] | None) -> np.ndarray:
     return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC))
 
 
-def _to_rgb(image):
+def to_rgb(image):
     from PIL import Image
 
     if image.mode.startswith("I"):  # "I;16" and its kin, or "I" of 32 bits

@@ -10,6 +10,7 @@ from keras_vicreg.evaluation.classifier import build_classifier, train_classifie
 from keras_vicreg.evaluation.crops import central_crops, crop_size
 from keras_vicreg.evaluation.features import (
     as_arrays,
+    channels_of,
     find_encoder,
     number_classes,
     predict,
@@ -98,8 +99,9 @@ def fine_tune(
         authors' code.
     """
     encoder = find_encoder(encoder)
-    images, labels = as_arrays(train, name="train")
-    tested, truth = as_arrays(test, name="test")
+    channels = channels_of(encoder)
+    images, labels = as_arrays(train, name="train", channels=channels)
+    tested, truth = as_arrays(test, name="test", channels=channels)
     classes, numbers = number_classes(labels)
     subsets = _subsets(numbers, label_fraction, seeds)
     count = len(subsets[seeds[0]])

@@ -9,6 +9,7 @@ from keras_vicreg.evaluation.classifier import build_classifier, train_classifie
 from keras_vicreg.evaluation.crops import central_crops, crop_size
 from keras_vicreg.evaluation.features import (
     as_arrays,
+    channels_of,
     embed_labelled,
     find_encoder,
     number_classes,
@@ -166,8 +167,9 @@ def _choose(features, numbers, classes, seed):
 
 def _sgd(encoder, train, test, settings):
     encoder = find_encoder(encoder)
-    images, labels = as_arrays(train, name="train")
-    tested, truth = as_arrays(test, name="test")
+    channels = channels_of(encoder)
+    images, labels = as_arrays(train, name="train", channels=channels)
+    tested, truth = as_arrays(test, name="test", channels=channels)
     classes, numbers = number_classes(labels)
     size = crop_size(encoder, images.shape[1:])
     seed, batch_size = settings["seed"], settings["batch_size"]

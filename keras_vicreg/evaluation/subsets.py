@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_vicreg.data.in_memory import as_images
+
 
 def stratified_subset(labels, fraction: float, seed: int = 0) -> np.ndarray:
     """Chooses a share of the images of every class at random.
@@ -60,4 +62,4 @@ def evenly(arrays, count: int) -> tuple:
         )
     size = len(arrays[0])
     rows = np.linspace(0, size - 1, min(count, size)).round().astype(int)
-    return tuple(np.asarray(array)[rows] for array in arrays)
+    return tuple(as_images(array)[rows] for array in arrays)

@@ -5,11 +5,13 @@ from keras import ops
 
 from keras_vicreg import zoo
 from keras_vicreg.data.batches import Batches, EpochBatches
+from keras_vicreg.data.inputs import check_inputs
 from keras_vicreg.data.untuned_inputs import untuned_inputs
 from keras_vicreg.devices import replicas
 from keras_vicreg.devices.microbatch import check_microbatch_size, embed_in_pieces
 from keras_vicreg.encoders.backbones import as_encoder, warn_of_slow_statistics
 from keras_vicreg.methods.train_step import TrainStep
+from keras_vicreg.views import TwoViews
 
 HEALTH = "embedding_std"
 
@@ -188,9 +190,11 @@ class JointEmbedding(TrainStep, keras.Model):
         """Pretrains on images or pairs of views, as `keras.Model.fit` does.
 
         Args:
-            x: images `(n, height, width, channels)`, a pair of such arrays, or any
-                dataset Keras accepts. A `tf.data.Dataset` is not tuned unless its
-                options ask for it, since that can double the time of an epoch.
+            x: images `(n, height, width, channels)`, 0..255, an array, a tensor or a
+                list of images of one size; a pair of such arrays; or any dataset
+                Keras accepts, of which the first batch is looked at. A
+                `tf.data.Dataset` is not tuned unless its options ask for it, since
+                that can double the time of an epoch.
             y: ignored: labels play no part.
             batch_size: int, number of images in a training step, for arrays.
                 Defaults to 256.
@@ -202,18 +206,22 @@ class JointEmbedding(TrainStep, keras.Model):
             in a collapsed run.
 
         Raises:
-            ValueError: if the data are no images or pairs, hold NaN, or are fewer
-                than a batch.
+            ValueError: if the data are no images or pairs, hold NaN, are not in
+                0..255, or are fewer than a batch.
         """
+        if kwargs.get("validation_data") is not None:
+            kwargs["validation_data"] = self._checked_pair(kwargs["validation_data"])
         if Batches.accepts(x):
             batch_size = 256 if batch_size is None else batch_size
-            x = Batches(x, batch_size, shuffle=kwargs.get("shuffle", True))
+            options = {"shuffle": kwargs.get("shuffle", True)}
+            x = Batches(x, batch_size, channels=self._channels(), **options)
         elif batch_size is not None:
             raise ValueError(
                 "`batch_size` must be None when `x` is a dataset, which brings its "
                 f"own batches. Received: batch_size={batch_size}, x={type(x).__name__}"
             )
         with self._scope():
+            x = check_inputs(x, self._channels())
             if isinstance(x, EpochBatches):
                 self._check_batch_size(x.batch_size)
                 x.start_at(kwargs.get("initial_epoch", 0))
@@ -222,6 +230,33 @@ class JointEmbedding(TrainStep, keras.Model):
                 self._check_batch_size(keras.tree.flatten(x.element_spec)[0].shape[0])
             data = untuned_inputs(x, shuffle=kwargs.get("shuffle", True))
             return super().fit(data, **kwargs)
+
+    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
+        """The loss and its terms, as `keras.Model.evaluate` gives them.
+
+        Args:
+            x: as in `fit`.
+            y: ignored: labels play no part.
+            batch_size: as in `keras.Model.evaluate`.
+            **kwargs: likewise.
+
+        Raises:
+            ValueError: if the data are no images or pairs, hold NaN, or are not in
+                0..255.
+        """
+        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has seen to it
+            x = check_inputs(x, self._channels())
+        return super().evaluate(x, y, batch_size, **kwargs)
+
+    def _channels(self) -> int | None:
+        """How many the images must have, `None` where the views may change that."""
+        kept = self.views is None or isinstance(self.views, TwoViews)
+        return self.encoder.inputs[0].shape[-1] if kept else None
+
+    def _checked_pair(self, data) -> tuple:
+        """Validation data whose images, or pairs of views, are in 0..255."""
+        x, *others = keras.utils.unpack_x_y_sample_weight(data)
+        return check_inputs(x, self._channels()), *others
 
     def _check_batch_size(self, batch_size) -> None:
         """Raises unless every batch has a size that can be dealt out."""

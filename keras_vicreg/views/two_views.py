@@ -1,10 +1,12 @@
 """Images -> two views (and local ones), on every backend and in `tf.data`."""
 
 import keras
+import numpy as np
 
 from keras_vicreg.augment.arrays import in_pipeline, ops_for, tensorflow_ops
 from keras_vicreg.augment.layer import checked_size
 from keras_vicreg.augment.randomness import RandomLayer
+from keras_vicreg.data.image_checks import check_pixels
 from keras_vicreg.data.untuned import untuned
 from keras_vicreg.views import file_crops
 from keras_vicreg.views.maker import view_maker
@@ -40,7 +42,8 @@ class TwoViews(RandomLayer):
         smaller ones as there are local views.
 
     Raises:
-        ValueError: if the recipe is unknown, or a size is not positive.
+        ValueError: if the recipe is unknown, or a size is not positive; for a NumPy
+            array that is not in 0..255.
 
     Example:
 
@@ -79,6 +82,11 @@ class TwoViews(RandomLayer):
         if local_size is not None:
             local_size = checked_size("local_size", local_size)
         self.maker = view_maker(recipe, size, local_views, local_size)
+
+    def __call__(self, images, **kwargs):
+        if isinstance(images, np.ndarray):  # of other tensors a look costs more
+            check_pixels(images)
+        return super().__call__(images, **kwargs)
 
     def call(self, images):
         if images.shape[-1] is None:
