@@ -1,22 +1,33 @@
 """Sources of images -> arrays, or batches that are read while training runs."""
 
 import itertools
+import numbers
 import os
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from keras_vicreg.data.image_files import ImageReader, resize_image
-from keras_vicreg.data.labels import check_labels
+from keras_vicreg.data.adapted import adapt
+from keras_vicreg.data.arrays import open_arrays
+from keras_vicreg.data.hugging_face import (
+    is_rows,
+    is_saved,
+    open_hugging_face,
+    open_rows,
+    open_saved,
+)
+from keras_vicreg.data.image_files import ImageReader
+from keras_vicreg.data.in_memory import as_images, in_memory
+from keras_vicreg.data.rgb import resized
 from keras_vicreg.data.sources import (
     ImageSource,
+    listed,
     open_folder,
-    open_hugging_face,
     open_tfds,
     read_sample,
 )
-from keras_vicreg.data.streams import adapt, import_tensorflow, stream
+from keras_vicreg.data.streams import import_tensorflow, stream
 
 
 def load_images(
@@ -46,9 +57,12 @@ def load_images(
               without, all of it is the train split;
             - `"tfds:NAME"`: a data set of TensorFlow Datasets;
             - `"hf:NAME"`: a data set of the Hugging Face Hub (`pip install datasets`);
-            - an array `(n, height, width, channels)`, uint8 or float 0..255, with 1, 3
-              or 4 channels, or a pair `(images, labels)`;
-            - a `tf.data.Dataset`, which stays one and keeps its order.
+              or a `datasets.Dataset` or `DatasetDict`, or a folder of `save_to_disk`;
+            - an array or a tensor `(n, height, width, channels)`, uint8 or float
+              0..255, with 1, 3 or 4 channels; a list of such images, of Pillow's, or
+              of names of files; or a pair `(images, labels)`;
+            - a `tf.data.Dataset` of images or batches of them, alone, with labels or
+              in a dict, which stays one and keeps its order.
         image_size: height and width in px, or `(height, width)`: images are resized to
             cover it (bicubic, antialiased) and their centre is cropped. Defaults to
             `None`, the size they have, which must then be the same for all.
@@ -70,8 +84,9 @@ def load_images(
 
     Raises:
         ValueError: for a source that does not exist, holds no images, or has no labels
-            when they are asked for; for images that are not finite or not in 0..255;
-            for images of several sizes without `image_size`.
+            when they are asked for; for images that are not finite or not in 0..255,
+            in an array or at the beginning of a dataset; for images of several sizes
+            without `image_size`.
 
     Example:
 
@@ -144,6 +159,8 @@ def _open(source, split, data_dir):
         if name.startswith("hf:"):
             return open_hugging_face(name.removeprefix("hf:"), split, data_dir)
         folder = Path(name).expanduser()
+        if is_saved(folder):
+            return open_saved(folder, split)
         if folder.is_dir():
             return open_folder(folder, split)
         state = "a file" if folder.exists() else "no such folder"
@@ -151,10 +168,23 @@ def _open(source, split, data_dir):
             "`source` must be 'sample', a folder of images, 'tfds:NAME', 'hf:NAME', an "
             f"array or a tf.data.Dataset. Received: source={name!r} ({state})"
         )
-    images, labels = source if isinstance(source, tuple) else (source, None)
-    if labels is not None:
-        labels = check_labels(labels, len(images), "source")
-    return _checked_images(images), labels, None
+    pair = isinstance(source, tuple) and len(source) == 2
+    images, labels = source if pair else (source, None)
+    if _are_files(images):
+        return listed([(str(name), str(name), -1) for name in images], None)
+    if in_memory(images):
+        return *open_arrays(images, labels), None
+    if is_rows(source):
+        return open_rows(source, split)
+    raise ValueError(
+        "`source` must be 'sample', a folder of images, 'tfds:NAME', 'hf:NAME', an "
+        f"array, a list or a tf.data.Dataset. Received: a {type(source).__name__}"
+    )
+
+
+def _are_files(images) -> bool:
+    names = isinstance(images, list) and images
+    return bool(names) and all(isinstance(name, (str, os.PathLike)) for name in images)
 
 
 def _names_or_labels(opened):
@@ -169,44 +199,14 @@ def _describe(source) -> str:
 def _checked_size(image_size):
     if image_size is None:
         return None
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    whole = isinstance(size, (tuple, list)) and len(size) == 2
-    if not whole or not all(isinstance(side, int) and side > 0 for side in size):
+    size = image_size if np.ndim(image_size) else (image_size, image_size)
+    whole = all(isinstance(side, numbers.Integral) and side > 0 for side in size)
+    if len(size) != 2 or not whole:
         raise ValueError(
             "`image_size` must be a positive integer, (height, width) or None. "
             f"Received: image_size={image_size!r}"
         )
-    return tuple(size)
-
-
-def _checked_images(images) -> np.ndarray:
-    """Images as uint8 RGB, if they are images of 0..255."""
-    from keras_vicreg.data.batches import check_images
-
-    images = np.asarray(images)
-    check_images(images)
-    if images.shape[-1] not in (1, 3, 4) or not images.size:
-        raise ValueError(
-            "Images must have 1, 3 or 4 channels, the last axis, and be at least one. "
-            f"Received: an array of shape {images.shape}"
-        )
-    if images.dtype != np.uint8:
-        if images.dtype.kind not in "iuf":
-            raise ValueError(
-                "Images must be uint8, or other numbers 0..255. "
-                f"Received: an array of {images.dtype}"
-            )
-        low, high = images.min(), images.max()
-        scaled = images.dtype.kind == "f" and 0 < high <= 1
-        if low < 0 or high > 255 or scaled:
-            raise ValueError(
-                f"Images must be 0..255. Received: values from {low:g} to {high:g}"
-            )
-        images = np.rint(images).astype("uint8")
-    if images.shape[-1] == 4:
-        alpha = images[..., 3:] / np.float32(255)
-        images = np.rint(images[..., :3] * alpha + 255 * (1 - alpha)).astype("uint8")
-    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+    return tuple(map(int, size))
 
 
 def _load(opened, image_size, labels: bool):
@@ -221,8 +221,7 @@ def _load(opened, image_size, labels: bool):
         numbers = np.array([label for _, label in pairs], "int64")
     else:
         images, numbers, _ = opened
-        if image_size is not None and images.shape[1:3] != image_size:
-            images = np.stack([resize_image(image, image_size) for image in images])
+        images = as_images(resized(images, image_size))
     return (images, numbers) if labels else images
 
 

@@ -1,4 +1,4 @@
-"""Where images lie: the embedded sample, folders, TensorFlow Datasets, the HF Hub.
+"""Where images lie: the embedded sample, folders, TensorFlow Datasets.
 
 Each function opens one kind of place and gives an `ImageSource`.
 """
@@ -37,7 +37,7 @@ class ImageSource:
     class_names: tuple[str, ...] | None
 
 
-def _listed(records: list[tuple], class_names) -> ImageSource:
+def listed(records: list[tuple], class_names) -> ImageSource:
     """A source whose records are all at hand."""
 
     def in_order(seed):
@@ -90,7 +90,7 @@ def open_folder(folder: Path, split: str) -> ImageSource:
     labelled = len(names) > 1 and all(len(each) > 1 for each in parts)
     names = tuple(sorted(names)) if labelled else None
     numbers = {name: number for number, name in enumerate(names or ())}
-    return _listed(
+    return listed(
         [
             (str(path.relative_to(folder)), str(path), numbers.get(each[0], -1))
             for (_, path), each in zip(files, parts)
@@ -144,8 +144,8 @@ def open_tfds(name: str, split: str, data_dir: str | None) -> ImageSource:
         ) from None
     builder = _prepared(tfds, name, data_dir)
     features = builder.info.features
-    image = _first(features, tfds.features.Image)
-    label = _first(features, tfds.features.ClassLabel)
+    image = first_of(features, tfds.features.Image)
+    label = first_of(features, tfds.features.ClassLabel)
     if image is None:
         raise ValueError(
             "`source` must be a data set with images. "
@@ -172,11 +172,13 @@ def open_tfds(name: str, split: str, data_dir: str | None) -> ImageSource:
     return ImageSource(count, records, label and tuple(features[label].names))
 
 
-def _first(features, kind) -> str | None:
+def first_of(features, kind) -> str | None:
+    """Name of the first feature of a kind."""
     return next((key for key in features if isinstance(features[key], kind)), None)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """An error of another library in one line."""
     lines = str(error).strip().splitlines()
     return ": ".join([type(error).__name__, *lines[:1]])
 
@@ -190,44 +192,6 @@ def _prepared(tfds, name: str, data_dir: str | None):
             "`source` must be a data set that TensorFlow Datasets knows and has "
             "prepared, or can download, in `data_dir`. "
             f"Received: source='tfds:{name}', data_dir={data_dir!r} "
-            f"({_first_line(error)})"
+            f"({first_line(error)})"
         ) from None
     return builder
-
-
-def open_hugging_face(name: str, split: str, data_dir: str | None) -> ImageSource:
-    """Opens a data set of the Hugging Face Hub, or a local one, through `datasets`."""
-    try:
-        import datasets
-    except ImportError:
-        raise ValueError(
-            "`source='hf:NAME'` needs the `datasets` library: pip install datasets. "
-            f"Received: source='hf:{name}'"
-        ) from None
-    try:
-        rows = datasets.load_dataset(name, split=split, cache_dir=data_dir)
-    except Exception as error:  # the Hub's, the network's and the library's own kinds
-        raise ValueError(
-            "`source` must be a data set that the `datasets` library can load, and "
-            f"`split` one of its splits. Received: source='hf:{name}', "
-            f"split={split!r} ({_first_line(error)})"
-        ) from None
-    image = _first(rows.features, datasets.Image)
-    label = _first(rows.features, datasets.ClassLabel)
-    if image is None:
-        raise ValueError(
-            "`source` must be a data set with images. "
-            f"Received: source='hf:{name}' with the features {list(rows.features)}"
-        )
-    rows = rows.cast_column(image, datasets.Image(decode=False))
-
-    def records(seed):
-        order = np.arange(len(rows))
-        if seed is not None:
-            order = np.random.default_rng(seed).permutation(len(rows))
-        for number in order:
-            row = rows[int(number)]
-            content = row[image]["bytes"] or row[image]["path"]
-            yield f"{name} #{number}", content, row.get(label, -1)
-
-    return ImageSource(len(rows), records, label and tuple(rows.features[label].names))

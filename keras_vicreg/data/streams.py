@@ -1,4 +1,4 @@
-"""Images as a `tf.data.Dataset`: streamed from files, or another dataset adapted."""
+"""Images as a `tf.data.Dataset`, streamed from files while a model trains."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -86,59 +86,6 @@ def _in_order(chunks, batch_size):
     pairs = itertools.chain.from_iterable(chunks(None))
     while batch := list(itertools.islice(pairs, batch_size)):
         yield batch
-
-
-def adapt(dataset, image_size, *, labels: bool, train: bool, batch_size: int | None):
-    """Gives an existing `tf.data.Dataset` the size, the labels and the batches.
-
-    Its order stays. Elements may be images or batches of images, alone or with labels.
-    """
-    spec = dataset.element_spec
-    paired = isinstance(spec, tuple) and len(spec) == 2
-    if labels and not paired:
-        raise ValueError(
-            "`labels=True` needs a tf.data.Dataset of pairs (images, labels). "
-            f"Received: elements of {spec}"
-        )
-    image = spec[0] if isinstance(spec, tuple) else spec
-    rank = getattr(getattr(image, "shape", None), "rank", None)
-    if rank not in (3, 4) or image.shape[-1] != 3:
-        raise ValueError(
-            "A tf.data.Dataset must give images (height, width, 3) or batches of them, "
-            f"alone or with labels. Received: elements of {spec}"
-        )
-
-    def select(images, *others):
-        if image_size is not None:
-            images = _resize(images, image_size)
-        return (images, *others[:1]) if labels else images
-
-    dataset = dataset.map(select, num_parallel_calls=import_tensorflow().data.AUTOTUNE)
-    if batch_size is not None:
-        group = dataset.batch if rank == 3 else dataset.rebatch
-        dataset = group(batch_size, drop_remainder=train)
-    return untuned(dataset.prefetch(2))
-
-
-def _resize(images, image_size):
-    """`keras_vicreg.data.image_files.resize_image` in TensorFlow."""
-    tensorflow = import_tensorflow()
-    batch = images[None] if images.shape.rank == 3 else images
-    old = tensorflow.cast(tensorflow.shape(batch)[1:3], "float32")
-    new = tensorflow.constant(image_size, "float32")
-    scale = tensorflow.reduce_max(new / old)
-    resized = tensorflow.raw_ops.ScaleAndTranslate(
-        images=tensorflow.cast(batch, "float32"),
-        size=image_size,
-        scale=tensorflow.stack([scale, scale]),
-        translation=(new - old * scale) / 2,
-        kernel_type="keyscubic",
-        antialias=True,
-    )
-    resized = tensorflow.cast(
-        tensorflow.clip_by_value(tensorflow.round(resized), 0, 255), "uint8"
-    )
-    return resized[0] if images.shape.rank == 3 else resized
 
 
 def import_tensorflow():

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vicreg.data.batches import EpochBatches
+from keras_vicreg.data.hugging_face import is_saved
 from keras_vicreg.data.sources import open_folder
 from keras_vicreg.devices import replicas
 
@@ -34,7 +35,9 @@ def large_photographs(source, image_size: int, split: str = "train") -> list[str
     if not isinstance(source, (str, os.PathLike)):
         return []
     folder = Path(source).expanduser()
-    if not folder.is_dir() or not importlib.util.find_spec("tensorflow"):
+    if not folder.is_dir() or is_saved(folder):
+        return []
+    if not importlib.util.find_spec("tensorflow"):
         return []
     paths = [path for _, path, _ in open_folder(folder, split).records(None)]
     sides = [_shorter_side(path) for path in paths[:: -(-len(paths) // LOOKED_AT)]]

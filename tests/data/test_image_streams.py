@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+import toys
 from photographs import photograph, write
 from PIL import Image
 
@@ -89,17 +90,102 @@ def test_batch_size_fits_the_data():
 
 
 @needs_tensorflow
-def test_a_dataset_is_passed_through_and_resized_as_pillow_does_it():
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x,
+        lambda x: x.astype("float32") + 0.3,
+        lambda x: x[..., :1].astype("int64"),
+        lambda x: np.concatenate([x, x[..., :1]], axis=-1),
+    ],
+    ids=["uint8", "floats", "grey", "transparent"],
+)
+def test_a_dataset_has_the_pixels_of_the_array(change):
     import tensorflow as tf
 
     smooth = np.stack([np.asarray(photograph(seed, (50, 70))) for seed in range(3)])
-    pairs = tf.data.Dataset.from_tensor_slices((smooth, [5, 6, 7]))
-    images, labels = next(iter(kv.load_images(pairs, 20, labels=True, batch_size=3)))
-    assert labels.numpy().tolist() == [5, 6, 7]
-    expected = kv.load_images(smooth, 20)
-    assert np.abs(images.numpy() - np.float64(expected)).max() <= 2
+    images = change(smooth)
+    pairs = tf.data.Dataset.from_tensor_slices((images, [5, 6, 7]))
+    for size in (None, 20, (30, 11), (64, 96), np.int64(20)):
+        expected = kv.load_images(images, size)
+        data = kv.load_images(pairs, size, labels=True, batch_size=3)
+        assert data.element_spec[0].shape[1:] == expected.shape[1:]
+        found, labels = next(iter(data))
+        assert found.dtype == "uint8"
+        np.testing.assert_array_equal(found, expected)
+        assert labels.numpy().tolist() == [5, 6, 7]
+        batched = kv.load_images(pairs.batch(2), size, split="test")
+        np.testing.assert_array_equal(np.concatenate([*batched]), expected)
+
+
+@needs_tensorflow
+def test_images_of_a_dataset_may_be_of_several_sizes():
+    import tensorflow as tf
+
+    images = [np.asarray(photograph(seed, (40 + seed, 50))) for seed in range(3)]
+    data = tf.data.Dataset.from_generator(
+        lambda: images, output_signature=tf.TensorSpec((None, None, 3), "uint8")
+    )
+    found = next(iter(kv.load_images(data, 16, batch_size=3)))
+    np.testing.assert_array_equal(found, kv.load_images(images, 16))
+
+
+@needs_tensorflow
+def test_a_dataset_of_dicts():
+    import tensorflow as tf
+
+    images, labels = numbered(4)
+    rows = {"id": np.arange(4), "image": images, "label": labels}
+    data = tf.data.Dataset.from_tensor_slices(rows)
+    for given in (data, data.batch(2)):
+        found = kv.load_images(given, labels=True, batch_size=4, split="test")
+        images_found, labels_found = next(iter(found))
+        np.testing.assert_array_equal(images_found, images)
+        np.testing.assert_array_equal(labels_found, labels)
+        alone = kv.load_images(given, batch_size=4)
+        np.testing.assert_array_equal(next(iter(alone)), images)
+    two = tf.data.Dataset.from_tensor_slices({"left": images, "right": images})
+    for bad in (two, data.map(lambda row: {"id": row["id"]})):
+        with pytest.raises(ValueError, match="under one key"):
+            kv.load_images(bad)
+    with pytest.raises(ValueError, match=r"`labels=True` needs .* pairs"):
+        kv.load_images(data.map(lambda row: {"image": row["image"]}), labels=True)
+
+
+@needs_tensorflow
+def test_a_dataset_of_another_range_is_refused():
+    import tensorflow as tf
+
+    images = toys.images(20)
+    slices = tf.data.Dataset.from_tensor_slices
+    bad = [
+        (images / 255).astype("float32"),
+        (images / 127.5 - 1).astype("float32"),
+        images.astype("uint16") * 16,
+    ]
+    for pixels in bad:
+        for data in (slices(pixels), slices(pixels).batch(7)):
+            for size in (None, 4):
+                with pytest.raises(ValueError, match=r"Images must be 0\.\.255"):
+                    kv.load_images(data, size)
+    first = slices(np.moveaxis(images, -1, 1))
+    for data in (first, first.batch(7)):
+        with pytest.raises(ValueError, match=r"1, 3 or 4 channels.*moveaxis"):
+            kv.load_images(data, 4)
+    dark = (images // 100).astype("float32")
+    dark[8:] = images[8:]
+    found = next(iter(kv.load_images(slices(dark), 8, batch_size=20)))
+    np.testing.assert_array_equal(found, dark)
+
+
+@needs_tensorflow
+def test_a_dataset_keeps_its_order_and_its_batches():
+    import tensorflow as tf
+
+    images, labels = numbered(3)
+    pairs = tf.data.Dataset.from_tensor_slices((images, labels))
     batched = kv.load_images(pairs.batch(2), batch_size=3)
-    np.testing.assert_array_equal(next(iter(batched)), smooth)
+    np.testing.assert_array_equal(next(iter(batched)), images)
     whole = kv.load_images(pairs.batch(2), 10, split="test")
     assert [len(images) for images in whole] == [2, 1]
     with pytest.raises(ValueError, match=r"a tf\.data\.Dataset of pairs"):
