@@ -10,6 +10,10 @@ def _to_plus_minus_one(images):
     return keras.layers.Rescaling(1 / 127.5, -1.0, name="normalization")(images)
 
 
+def _to_minus_one(images):
+    return keras.layers.Rescaling(1 / 128, -1.0, name="normalization")(images)
+
+
 def _to_one(images):
     return keras.layers.Rescaling(1 / 255, name="normalization")(images)
 
@@ -26,6 +30,7 @@ def _to_caffe(images):
 
 SCALINGS = {
     _to_plus_minus_one: "-1..1",
+    _to_minus_one: "1/128 of 0..255, less 1",
     _to_one: "0..1",
     _to_standard: "0..1 less ImageNet's mean, over ImageNet's std",
     _to_caffe: "BGR less ImageNet's mean",
@@ -44,7 +49,6 @@ APPLICATIONS = {
     "mixed10": _to_plus_minus_one,  # InceptionV3
     "mixed_7a": _to_plus_minus_one,  # InceptionResNetV2
     "reduction_conv_1_stem_1": _to_plus_minus_one,  # NASNet
-    "block1a_project_conv": _to_plus_minus_one,  # EfficientNetV2
     "stage_0_block_0_depthwise_conv": _to_standard,  # ConvNeXt
 }
 
@@ -83,8 +87,21 @@ def _of_package(model):
 
 
 def _of_applications(model):
-    names = {layer.name for layer in model.layers}
+    layers = {layer.name: layer for layer in model.layers}
+    if "block1a_project_conv" in layers:
+        return _of_efficientnet_v2(model, layers)
     for layer, scaling in APPLICATIONS.items():
-        if layer in names or any(name.endswith(f"_{layer}") for name in names):
+        if layer in layers or any(name.endswith(f"_{layer}") for name in layers):
             return scaling
     return None
+
+
+def _of_efficientnet_v2(model, layers):
+    """B0 to B3 have the scaling of the first EfficientNet; S, M and L their own.
+
+    The first stage of B0 to B3 has half as many channels as the stem, that of the
+    others has as many.
+    """
+    narrows = layers["block1a_project_conv"].filters < layers["stem_conv"].filters
+    of_version_1 = narrows and model.inputs[0].shape[-1] == 3
+    return _to_standard if of_version_1 else _to_minus_one

@@ -164,7 +164,7 @@ def test_applications_are_given_what_their_own_preprocessing_gives(name):
     ("name", "expected"),
     [
         ("MobileNetV3Small", images(2) / 127.5 - 1),
-        ("EfficientNetV2B0", images(2) / 127.5 - 1),
+        ("EfficientNetV2B0", (images(2) / 255 - MEAN) / STD),
         ("ConvNeXtTiny", (images(2) / 255 - MEAN) / STD),
     ],
 )
@@ -176,6 +176,29 @@ def test_applications_without_their_preprocessing_are_given_it(name, expected):
     seen, messages = scaled(applications(name).values[0], images(2))
     np.testing.assert_array_equal(seen, images(2))
     assert messages == []
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [
+        *(("B3", 3), ("S", 3)),
+        *(pytest.param(name, 3, marks=pytest.mark.slow) for name in "ML"),
+        *(pytest.param(f"B{size}", 3, marks=pytest.mark.slow) for size in (1, 2)),
+        *(pytest.param(name, 5, marks=pytest.mark.slow) for name in ("B0", "S")),
+    ],
+)
+def test_efficientnets_are_given_what_their_own_layers_would_give(name, channels):
+    """What stands before the stem of the model that brings its preprocessing along."""
+    build = getattr(keras.applications, f"EfficientNetV2{name}")
+    options = {"include_top": False, "weights": None, "input_shape": (32, 32, channels)}
+    whole = build(**options)
+    before = whole.get_layer("stem_conv")._inbound_nodes[0].input_tensors[0]
+    x = np.random.default_rng(0).integers(0, 256, (2, 32, 32, channels))
+    x = x.astype("float32")
+    own = to_numpy(keras.Model(whole.input, before)(x))
+    seen, messages = scaled(lambda: build(**options, include_preprocessing=False), x)
+    np.testing.assert_allclose(seen, own, rtol=1e-5, atol=1e-5)
+    assert len(messages) == 1
 
 
 @pytest.mark.parametrize(
