@@ -98,6 +98,9 @@ def measure_runs(
         except (TypeError, ValueError) as error:
             # Of a folder the name alone: the path is nobody's business.
             left_out[run.name] = str(error).replace(run.recipe.data, run.data_name)
+    if verbose:
+        for name, reason in left_out.items():
+            print(f"Not measured: {printable(f'{name}, {reason}')}", flush=True)
     return measured, left_out
 
 

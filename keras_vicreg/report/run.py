@@ -8,6 +8,7 @@ from pathlib import Path
 from keras_vicreg.atomic_folder import current
 from keras_vicreg.evaluation.protocols import PROTOCOLS, headline
 from keras_vicreg.runs.folder import RunFolder
+from keras_vicreg.runs.paths import found_from, without_folders
 from keras_vicreg.runs.recipes import Recipe
 from keras_vicreg.terminal import printable
 
@@ -30,7 +31,7 @@ class ReportedRun:
         name: what it is called in the report.
         number: its place among the runs of the report, from 0 on.
         config: content of config.json.
-        recipe: the recipe in it.
+        recipe: the recipe in it, its images where they are found.
         history: rows of history.csv, at least one.
         results: content of evaluation.json; empty where there is none.
     """
@@ -88,16 +89,6 @@ def read_runs(run_dirs) -> list[ReportedRun]:
     ]
 
 
-def without_folders(value):
-    """A setting as the report shows it: of a path the last name, the rest is private.
-
-    The Hub's and TensorFlow's names of data sets and presets are no paths.
-    """
-    if isinstance(value, str) and not value.startswith(("hf:", "tfds:")):
-        return Path(value).name or value
-    return value
-
-
 def _names(paths: list[Path]) -> list[str]:
     """The last parts of the paths, as many as tell them apart."""
     for count in range(1, max(len(path.parts) for path in paths) + 1):
@@ -121,7 +112,7 @@ def _read_run(path: Path, name: str, number: int) -> ReportedRun:
         name=name,
         number=number,
         config=config,
-        recipe=_checked_recipe(path / "config.json", config),
+        recipe=found_from(path, _checked_recipe(path / "config.json", config)),
         history=_checked_history(folder),
         results=_checked_results(path / "evaluation.json", results or {}),
     )

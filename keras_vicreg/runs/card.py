@@ -1,9 +1,9 @@
 """What the model card of a run says: what was measured, on what, and how."""
 
 import dataclasses
-from pathlib import Path
 
 from keras_vicreg.runs.folder import RunFolder
+from keras_vicreg.runs.paths import without_folders
 from keras_vicreg.runs.recipes import Recipe
 
 NAMES = {"knn": "kNN top-1", "linear": "linear probe top-1"}
@@ -20,8 +20,8 @@ def card_of(recipe: Recipe, results: dict, folder: RunFolder) -> dict:
     Returns:
         A dict with `training`, `dataset`, `metrics`, and `curves` where there are.
     """
-    data = _without_path(recipe.data)
-    start = recipe.start_from and _without_path(recipe.start_from)
+    data = without_folders(recipe.data)
+    start = recipe.start_from and without_folders(recipe.start_from)
     before = results.get("untrained") or results.get("preset")
     training = dataclasses.asdict(recipe)
     training |= {"data": data, "data_dir": None, "start_from": start}
@@ -36,11 +36,6 @@ def card_of(recipe: Recipe, results: dict, folder: RunFolder) -> dict:
     if folder.curves.exists():
         card["curves"] = folder.curves
     return card
-
-
-def _without_path(source: str) -> str:
-    """Of a folder the name alone: the path is nobody's business."""
-    return source if source.startswith("hf:") else Path(source).name
 
 
 def _metric(name: str, found: dict, before: dict, data: str) -> dict:

@@ -21,6 +21,7 @@ from keras_vicreg.runs.card import card_of
 from keras_vicreg.runs.curves import draw_curves
 from keras_vicreg.runs.encoder_files import save_encoder, source_of
 from keras_vicreg.runs.folder import HistoryFile, RunFolder
+from keras_vicreg.runs.paths import anchored, without_folders
 from keras_vicreg.runs.recipes import Recipe
 from keras_vicreg.runs.start_from import build_from_preset, with_network_of_preset
 from keras_vicreg.terminal import printable
@@ -70,7 +71,7 @@ def pretrain(
 
 
 def _pretrain(recipe: Recipe, folder: RunFolder, verbose) -> dict:
-    recipe, batches = load_batches(with_network_of_preset(recipe))
+    recipe, batches = load_batches(with_network_of_preset(anchored(recipe)))
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.precision)
     _check_sizes(recipe)
@@ -200,8 +201,10 @@ def _claim(folder: RunFolder, recipe: Recipe, images: int) -> None:
     wanted["expander"] = list(recipe.expander)
     config = folder.read_json("config.json")
     if config is not None:
-        # A run of an older version has no field that came later.
+        # A run of an older version has no field that came later, and relative paths.
         stored = {**dataclasses.asdict(Recipe()), **config.get("recipe", {})}
+        kept = anchored(Recipe(data=stored["data"], data_dir=stored["data_dir"]))
+        stored |= {"data": kept.data, "data_dir": kept.data_dir}
         different = [name for name in wanted if wanted[name] != stored.get(name)]
         if different:
             changes = ", ".join(
@@ -260,7 +263,8 @@ def _fit(model, batches, recipe, folder, callbacks, verbose) -> None:
         ) from error
     finally:
         if replicas.is_chief() and (rows := folder.read_history()):
-            title = f"{recipe.method}, {recipe.encoder}, {recipe.data}"
+            data = without_folders(recipe.data)
+            title = f"{recipe.method}, {recipe.encoder}, {data}"
             with contextlib.suppress(OSError):  # never in place of the first error
                 draw_curves(rows, folder.curves, title)
 

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 import toys
+from photographs import save_splits
 from PIL import Image
 from report_runs import HOSTILE, SIZE, Reader, load, make_run
 
@@ -321,3 +322,19 @@ def test_the_browser_would_tell_of_errors_and_requests(chromium, tmp_path):
     chromium.open(bad.as_uri(), 1280)
     assert len(chromium.errors()) >= 1
     assert chromium.requests() == [bad.as_uri(), (tmp_path / "nowhere.png").as_uri()]
+
+
+def test_a_report_looks_at_the_images_of_the_run(tmp_path, monkeypatch, capsys):
+    for place, images in {"a": 8, "b": 12}.items():
+        splits = {"train": 24, "test": images}
+        save_splits(tmp_path / place / "photographs", splits, ["hat", "shoe"])
+    (tmp_path / "a" / "runs").mkdir()
+    make_run(tmp_path / "a/runs/here", "photographs", results=False)
+    make_run(tmp_path / "a/runs/lost", "nowhere", results=False)
+    monkeypatch.chdir(tmp_path / "b")
+    measured, left_out = measure_runs(
+        read_runs(["../a/runs/here", "../a/runs/lost"]), verbose=True
+    )
+    assert [len(each.features) for each in measured] == [8]
+    assert set(left_out) == {"lost"}
+    assert "Not measured: lost, `source` must be" in capsys.readouterr().out

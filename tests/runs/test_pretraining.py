@@ -17,6 +17,7 @@ from PIL import Image
 
 import keras_vicreg as kv
 from keras_vicreg import zoo
+from keras_vicreg.callbacks import OnlineKNN
 from keras_vicreg.commands import main as cli
 from keras_vicreg.runs.recipes import QUICKSTART, Recipe
 
@@ -43,11 +44,25 @@ def photographs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(photographs, tmp_path_factory):
-    """A finished run on them."""
+def watched():
+    """What the online kNN of the finished run was given: train, validation."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def finished(photographs, watched, tmp_path_factory):
+    """A finished run on them, started beside them."""
+
+    def online_knn(*splits, **options):
+        watched.extend(splits)
+        return OnlineKNN(*splits, **options)
+
     run = tmp_path_factory.mktemp("runs") / "run"
-    options = ["pretrain", "--data", str(photographs), *SMALL, "--run-dir", str(run)]
-    assert cli.main(options) == 0
+    options = ["pretrain", "--data", photographs.name, *SMALL, "--run-dir", str(run)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kv.callbacks, "OnlineKNN", online_knn)
+        patch.chdir(photographs.parent)
+        assert cli.main(options) == 0
     return run
 
 
@@ -66,6 +81,20 @@ def test_the_configuration_repeats_the_run(finished):
     assert config["images"] == 40
     assert config["versions"]["keras"] == keras.__version__
     assert config["versions"]["keras_vicreg"] == kv.__version__
+
+
+def test_the_data_are_found_from_any_folder(finished, photographs):
+    config = json.loads((finished / "config.json").read_text())
+    assert config["recipe"]["data"] == str(photographs)
+
+
+def test_the_validation_split_is_watched_and_not_the_test_split(
+    finished, watched, photographs
+):
+    for (images, labels), split in zip(watched, ("train", "validation"), strict=True):
+        expected = kv.load_images(photographs, 16, split=split, labels=True)
+        np.testing.assert_array_equal(images, expected[0])
+        np.testing.assert_array_equal(labels, expected[1])
 
 
 def test_the_history_has_a_row_an_epoch(finished):
