@@ -1,5 +1,7 @@
 """Complete batches for `fit`, in the same order on every backend."""
 
+import random
+
 import keras
 import numpy as np
 
@@ -100,3 +102,12 @@ class Batches(EpochBatches):
         self.order = np.arange(self.samples)
         if self.shuffle:
             self.order = self.random.permutation(self.samples)
+
+
+def fresh_seed() -> int:
+    """A seed for the orders of one call of `fit`, drawn as Keras draws its own.
+
+    `keras.utils.set_random_seed` decides it; without, every call has another. Of
+    several processes all have the same, 0.
+    """
+    return random.randint(1, 10**9) if replicas.process()[1] == 1 else 0

@@ -1,15 +1,20 @@
 """The base model of all methods: two views of an image, one space of embeddings."""
 
+import contextlib
+
 import keras
 from keras import ops
 
 from keras_vicreg import zoo
-from keras_vicreg.data.batches import Batches, EpochBatches
+from keras_vicreg.data.batches import Batches, EpochBatches, fresh_seed
+from keras_vicreg.data.complete_batches import complete_batches, until_they_end
+from keras_vicreg.data.in_memory import as_views
 from keras_vicreg.data.inputs import check_inputs
 from keras_vicreg.data.untuned_inputs import untuned_inputs
 from keras_vicreg.devices import replicas
 from keras_vicreg.devices.microbatch import check_microbatch_size, embed_in_pieces
 from keras_vicreg.encoders.backbones import as_encoder, warn_of_slow_statistics
+from keras_vicreg.methods.fit_arguments import check_arguments
 from keras_vicreg.methods.train_step import TrainStep
 from keras_vicreg.views import TwoViews
 
@@ -29,9 +34,9 @@ class JointEmbedding(TrainStep, keras.Model):
     - images, when the model has `views`: two views are made on the device;
     - pairs of views: `x=(a, b)` as arrays, or a dataset that yields `((a, b),)`.
 
-    Labels that come along are ignored. Arrays are shuffled anew each epoch, and the
-    last incomplete batch of an epoch is left out, since the loss is a statistic of
-    the batch.
+    Labels that come along are ignored. Arrays are shuffled anew each epoch, in an
+    order that `keras.utils.set_random_seed` decides. Incomplete batches are left out,
+    of every kind of data, since the loss is a statistic of the batch.
 
     Args:
         encoder: any Keras model that maps images `(batch, height, width, channels)`
@@ -113,7 +118,8 @@ class JointEmbedding(TrainStep, keras.Model):
 
     def to_pairs(self, data):
         """What `fit` was given -> `((a, b),)`, views made where there are images."""
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        check_arguments(None, None, {"sample_weight": sample_weight})
         if isinstance(x, (list, tuple)):
             if len(x) != 2:
                 raise ValueError(
@@ -179,6 +185,14 @@ class JointEmbedding(TrainStep, keras.Model):
                 "each part alone; `microbatch_size` of the model has the gradient of "
                 f"the whole batch. Received: gradient_accumulation_steps={steps}"
             )
+        steps = given.get("steps_per_execution", 1)
+        with self._scope():
+            if steps != 1 and replicas.num_devices() > 1:
+                raise ValueError(
+                    "`steps_per_execution` must be 1 on several devices, which Keras "
+                    "does not support together. "
+                    f"Received: steps_per_execution={steps}"
+                )
         super().compile(optimizer=optimizer, **given)
 
     def compile_from_config(self, config):
@@ -207,13 +221,14 @@ class JointEmbedding(TrainStep, keras.Model):
 
         Raises:
             ValueError: if the data are no images or pairs, hold NaN, are not in
-                0..255, or are fewer than a batch.
+                0..255, or are fewer than a batch; for `sample_weight`,
+                `class_weight`, `validation_split`, which have no meaning here, and
+                for labels that are not one an image.
         """
-        if kwargs.get("validation_data") is not None:
-            kwargs["validation_data"] = self._checked_pair(kwargs["validation_data"])
+        check_arguments(x, y, kwargs)
         if Batches.accepts(x):
             batch_size = 256 if batch_size is None else batch_size
-            options = {"shuffle": kwargs.get("shuffle", True)}
+            options = {"shuffle": kwargs.get("shuffle", True), "seed": fresh_seed()}
             x = Batches(x, batch_size, channels=self._channels(), **options)
         elif batch_size is not None:
             raise ValueError(
@@ -221,15 +236,17 @@ class JointEmbedding(TrainStep, keras.Model):
                 f"own batches. Received: batch_size={batch_size}, x={type(x).__name__}"
             )
         with self._scope():
-            x = check_inputs(x, self._channels())
+            if (validation := kwargs.get("validation_data")) is not None:
+                size = kwargs.get("validation_batch_size") or batch_size
+                kwargs["validation_data"] = self._to_evaluate(validation, size)
+            x = self._complete(x)
             if isinstance(x, EpochBatches):
-                self._check_batch_size(x.batch_size)
                 x.start_at(kwargs.get("initial_epoch", 0))
                 kwargs["shuffle"] = False  # Keras would shuffle the order of batches
-            elif replicas.num_devices() > 1 and hasattr(x, "element_spec"):
-                self._check_batch_size(keras.tree.flatten(x.element_spec)[0].shape[0])
             data = untuned_inputs(x, shuffle=kwargs.get("shuffle", True))
-            return super().fit(data, **kwargs)
+            counted = kwargs.get("steps_per_epoch") or kwargs.get("validation_steps")
+            with contextlib.nullcontext() if counted else until_they_end():
+                return super().fit(data, **kwargs)
 
     def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
         """The loss and its terms, as `keras.Model.evaluate` gives them.
@@ -237,37 +254,56 @@ class JointEmbedding(TrainStep, keras.Model):
         Args:
             x: as in `fit`.
             y: ignored: labels play no part.
-            batch_size: as in `keras.Model.evaluate`.
-            **kwargs: likewise.
+            batch_size: int, number of images in a batch, for arrays. Defaults to 256,
+                at most all of them.
+            **kwargs: as in `keras.Model.evaluate`.
 
         Raises:
-            ValueError: if the data are no images or pairs, hold NaN, or are not in
-                0..255.
+            ValueError: as `fit`.
         """
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has seen to it
-            x = check_inputs(x, self._channels())
-        return super().evaluate(x, y, batch_size, **kwargs)
+            check_arguments(x, y, kwargs)
+            with self._scope():
+                x, y, batch_size = self._to_evaluate((x, y), batch_size), None, None
+        with contextlib.nullcontext() if kwargs.get("steps") else until_they_end():
+            return super().evaluate(x, y, batch_size, **kwargs)
+
+    def _to_evaluate(self, data, batch_size):
+        """What `evaluate` takes -> complete batches of it, in their order."""
+        if hasattr(data, "element_spec") or not isinstance(data, (list, tuple)):
+            data = (data,)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        check_arguments(x, y, {"sample_weight": sample_weight})
+        if Batches.accepts(x):
+            samples = len(as_views(x)[0])
+            size = min(256 if batch_size is None else batch_size, samples)
+            if size == samples:
+                size -= size % replicas.num_devices()
+            x = Batches(x, size, channels=self._channels(), shuffle=False)
+        return untuned_inputs(self._complete(x))
+
+    def _complete(self, x):
+        """Data once they are known to be images, without incomplete batches."""
+        return complete_batches(
+            check_inputs(x, self._channels()), self._check_batch_size
+        )
 
     def _channels(self) -> int | None:
         """How many the images must have, `None` where the views may change that."""
         kept = self.views is None or isinstance(self.views, TwoViews)
         return self.encoder.inputs[0].shape[-1] if kept else None
 
-    def _checked_pair(self, data) -> tuple:
-        """Validation data whose images, or pairs of views, are in 0..255."""
-        x, *others = keras.utils.unpack_x_y_sample_weight(data)
-        return check_inputs(x, self._channels()), *others
-
     def _check_batch_size(self, batch_size) -> None:
-        """Raises unless every batch has a size that can be dealt out."""
+        """Raises unless batches of this size can be dealt out and cut into pieces."""
         devices = replicas.num_devices()
-        if batch_size is None or batch_size % devices:
+        if devices > 1 and (batch_size is None or batch_size % devices):
             raise ValueError(
                 "The batch size must be known and a multiple of the number of devices; "
                 "batch a dataset with `drop_remainder=True`. "
                 f"Received: batch_size={batch_size}, {devices} devices"
             )
-        check_microbatch_size(self.microbatch_size, batch_size)
+        if batch_size is not None:
+            check_microbatch_size(self.microbatch_size, batch_size)
 
     def save_to_preset(self, folder, **card) -> None:
         """Writes encoder and expander as a preset, see `kv.save_to_preset`."""

@@ -122,7 +122,7 @@ class TwoViews(RandomLayer):
 
         Example:
 
-        >>> pairs = kv.TwoViews(224).from_files(paths).batch(256)
+        >>> pairs = kv.TwoViews(224).from_files(paths).batch(256, drop_remainder=True)
         >>> model.fit(pairs.map(lambda a, b: ((a, b),)))
         """
         import tensorflow as tf
