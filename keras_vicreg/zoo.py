@@ -3,10 +3,13 @@
 Nothing else knows what a handle may be.
 """
 
+import os
 import pathlib
 
+from keras_vicreg.atomic_folder import current
 from keras_vicreg.presets import built_in, reader, writer
 from keras_vicreg.presets import folder as folders
+from keras_vicreg.presets import manifest as manifests
 from keras_vicreg.presets.built_in import HUB, find_folder
 from keras_vicreg.presets.manifest import Manifest
 
@@ -75,6 +78,20 @@ def from_preset(handle, revision: str | None = None, *, model_class=None, **opti
             return reader.build(manifest, read, model_class, options)
 
     return folders.steadily(find_folder(handle), load)
+
+
+def names_preset(handle: str) -> bool:
+    """Whether a handle stands for a preset, valid or not, and not for something else.
+
+    Args:
+        handle: as in `from_preset`, or the path of a folder that holds none.
+    """
+    if handle.startswith(HUB) or handle in list_presets():
+        return True
+    folder = pathlib.Path(handle).expanduser()
+    inside = folder / built_in.RUN
+    manifest = current(folder) / manifests.NAME
+    return current(inside).is_dir() or any(map(os.path.lexists, (inside, manifest)))
 
 
 def find_manifest(

@@ -90,7 +90,8 @@ def measure_runs(
             left_out[run.name] = f"its folder holds none, after {epochs}"
             continue
         if verbose:
-            print(f"Measuring {printable(run.name)}.", flush=True)
+            what = f"Measuring {run.name} on {run.recipe.data}."
+            print(printable(what), flush=True)
         encoder = load_encoder(str(run.path))
         try:
             images = _images_of(run, encoder, loaded)

@@ -18,6 +18,8 @@ import keras
 
 from keras_vicreg.devices import replicas
 
+MAX_JSON = 1 << 26  # bytes; the folder may be a stranger's
+
 
 class RunFolder:
     """Paths of a run, and files that are written whole or not at all.
@@ -49,8 +51,10 @@ class RunFolder:
         if not file.exists():
             return None
         try:
+            if not file.is_file() or file.stat().st_size > MAX_JSON:
+                raise ValueError(f"no file, or one of more than {MAX_JSON} bytes")
             return json.loads(file.read_text())
-        except ValueError as error:
+        except (RecursionError, ValueError) as error:
             raise ValueError(
                 f"{file} must be a JSON file. Received: {error}"
             ) from error
@@ -103,7 +107,9 @@ def write_text(path: Path, text: str) -> None:
     """Writes a file under another name, and renames it."""
     temporary = path.with_name(f".{path.name}.part")
     try:
-        temporary.write_text(text)
+        temporary.unlink(missing_ok=True)  # perhaps a link, in a stranger's folder
+        with open(temporary, "x") as file:
+            file.write(text)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
