@@ -8,7 +8,9 @@ import keras
 from keras import ops
 
 from keras_vicreg.heads import expander as make_expander
+from keras_vicreg.methods.embeddings import check_convention, checked_embeddings
 from keras_vicreg.methods.joint_embedding import JointEmbedding, check_weight
+from keras_vicreg.methods.regularizers import variance_covariance
 
 # What the published implementations differ in. Factors multiply the term of the
 # authors' code; `correction` is subtracted from N in the variance of the hinge.
@@ -22,7 +24,6 @@ CONVENTIONS = {
     # as official, with the variance of the batch taken for its population's
     "population": {"per_sample": False, "hinge_factor": 0.5, "correction": 0},
 }
-EPSILON = 1e-4  # inside the square root, equation 2
 
 
 def vicreg_terms(a, b, *, convention: str = "official") -> dict:
@@ -57,67 +58,13 @@ def vicreg_terms(a, b, *, convention: str = "official") -> dict:
     Reference:
         Bardes, Ponce, LeCun, "VICReg", ICLR 2022, section 4.1.
     """
-    rule = CONVENTIONS[check_convention(convention)]
-    a, b = ops.cast(a, "float32"), ops.cast(b, "float32")
-    check_embeddings(a, b)
-    features = a.shape[1]
+    rule = CONVENTIONS[check_convention(convention, CONVENTIONS)]
+    a, b = checked_embeddings(a, b, least=2)
     invariance = ops.mean(ops.square(a - b))
     if rule["per_sample"]:
-        invariance = invariance * features
-    variance = covariance = 0.0
-    for z in (a, b):
-        z = z - ops.mean(z, axis=0)  # (N, D)
-        squares = ops.sum(ops.square(z), axis=0)  # (D,)
-        samples = ops.cast(ops.shape(z)[0], "float32")
-        std = ops.sqrt(squares / (samples - rule["correction"]) + EPSILON)
-        variance += rule["hinge_factor"] * ops.mean(ops.relu(1.0 - std))
-        covariance += _off_diagonal_squares(z, squares) / (samples - 1) ** 2 / features
-    return {"invariance": invariance, "variance": variance, "covariance": covariance}
-
-
-def _off_diagonal_squares(z, squares):
-    """Sum of the squared off-diagonal entries of Z^T Z, on its smaller side.
-
-    ||Z^T Z||_F = ||Z Z^T||_F, so for N < D the (N, N) product gives the sum over all
-    entries, from which the diagonal, `squares`, is taken away.
-    """
-
-    def by_samples():
-        product = ops.matmul(z, ops.transpose(z))  # (N, N)
-        return ops.sum(ops.square(product)) - ops.sum(ops.square(squares))
-
-    def by_features():
-        product = ops.matmul(ops.transpose(z), z)  # (D, D)
-        return ops.sum(ops.square(product * (1.0 - ops.eye(features))))
-
-    samples, features = z.shape
-    if samples is None:  # a TensorFlow graph for batches of any size
-        return ops.cond(ops.shape(z)[0] < features, by_samples, by_features)
-    return by_samples() if samples < features else by_features()
-
-
-def check_convention(convention: str) -> str:
-    """Returns `convention` if there is such a one."""
-    if convention not in CONVENTIONS:
-        raise ValueError(
-            f"`convention` must be one of {sorted(CONVENTIONS)}. "
-            f"Received: convention={convention!r}"
-        )
-    return convention
-
-
-def check_embeddings(a, b) -> None:
-    """Raises unless `a` and `b` are two batches of embeddings of equal shape."""
-    if len(a.shape) != 2 or tuple(a.shape) != tuple(b.shape):
-        raise ValueError(
-            "The embeddings of the two views must have equal shapes, "
-            f"(batch, features). Received: {tuple(a.shape)} and {tuple(b.shape)}"
-        )
-    if a.shape[0] is not None and a.shape[0] < 2:
-        raise ValueError(
-            "The batch must hold at least 2 samples, since the loss is about their "
-            f"variance. Received: embeddings of shape {tuple(a.shape)}"
-        )
+        invariance = invariance * a.shape[1]
+    factors = {name: rule[name] for name in ("hinge_factor", "correction")}
+    return {"invariance": invariance, **variance_covariance(a, b, **factors)}
 
 
 @keras.saving.register_keras_serializable(package="keras_vicreg")
@@ -196,7 +143,7 @@ class VICReg(JointEmbedding):
             microbatch_size=microbatch_size,
             name=name,
         )
-        self.convention = check_convention(convention)
+        self.convention = check_convention(convention, CONVENTIONS)
 
     def loss_terms(self, a, b) -> dict:
         return vicreg_terms(a, b, convention=self.convention)
@@ -245,7 +192,7 @@ class VICRegLoss(keras.losses.Loss):
             "variance": check_weight("variance_weight", variance_weight),
             "covariance": check_weight("covariance_weight", covariance_weight),
         }
-        self.convention = check_convention(convention)
+        self.convention = check_convention(convention, CONVENTIONS)
 
     def call(self, y_true, y_pred):
         terms = vicreg_terms(y_true, y_pred, convention=self.convention)

@@ -17,9 +17,8 @@ def value_and_gradients(function, *arrays):
     elif keras.config.backend() == "jax":
         import jax
 
-        value, gradients = jax.value_and_grad(function, tuple(range(len(tensors))))(
-            *tensors
-        )
+        gradient = jax.value_and_grad(function, tuple(range(len(tensors))))
+        value, gradients = jax.jit(gradient)(*tensors)
     else:
         tensors = [tensor.requires_grad_() for tensor in tensors]
         value = function(*tensors)

@@ -1,0 +1,95 @@
+"""Barlow Twins: self-supervised learning by redundancy reduction.
+
+Zbontar, Jing, Misra, LeCun, Deny, "Barlow Twins: Self-Supervised Learning via
+Redundancy Reduction", ICML 2021, https://arxiv.org/abs/2103.03230
+"""
+
+from keras import ops
+
+from keras_vicreg.methods.embeddings import (
+    check_convention,
+    checked_embeddings,
+    unit,
+)
+
+# What the published implementations differ in: what is subtracted from N in the
+# standard deviation, and what is added to the variance.
+CONVENTIONS = {
+    # the authors' code: a batch normalization without gamma and beta
+    "official": {"correction": 0, "epsilon": 1e-5},
+    # equation 2: correlations
+    "paper": {"correction": 0, "epsilon": 0.0},
+    # the paper's pseudo-code, whose diagonal is at most (N - 1) / N
+    "pseudocode": {"correction": 1, "epsilon": 0.0},
+}
+
+
+def barlow_twins_terms(a, b, *, convention: str = "official") -> dict:
+    """The two terms of Barlow Twins, unweighted.
+
+    With the columns of both views standardized over the batch and C = A^T B / N, the
+    `(features, features)` cross-correlation: invariance is the sum of (1 - C_ii)^2,
+    redundancy that of C_ij^2 off the diagonal. Where the batch is at most half as
+    large as the features, C is never formed: products of samples, `(batch, batch)`,
+    give the same sum.
+
+    Args:
+        a: embeddings of one view, `(batch, features)`, batch at least 2.
+        b: embeddings of the other view, same shape.
+        convention: one of `"official"` (the authors' code), `"paper"` (equation 2),
+            `"pseudocode"` (the paper's algorithm 1). Defaults to `"official"`.
+
+    Returns:
+        A dict of scalars, float32: `"invariance"`, `"redundancy"`.
+
+    Raises:
+        ValueError: if the shapes differ, are not of rank 2 or hold fewer than two
+            samples, or the convention is unknown.
+
+    Example:
+
+    >>> terms = kv.barlow_twins_terms(a, b)
+    >>> loss = terms["invariance"] + 0.0051 * terms["redundancy"]
+
+    Reference:
+        Zbontar et al., "Barlow Twins", ICML 2021, section 2.1.
+    """
+    rule = CONVENTIONS[check_convention(convention, CONVENTIONS)]
+    a, b = (_standardized(z, **rule) for z in checked_embeddings(a, b, least=2))
+    samples = ops.cast(ops.shape(a)[0], "float32")
+    diagonal = ops.sum(a * b, axis=0) / samples  # (D,)
+    squares = _sum_of_squares(a, b) / samples**2
+    return {
+        "invariance": ops.sum(ops.square(1.0 - diagonal)),
+        "redundancy": squares - ops.sum(ops.square(diagonal)),
+    }
+
+
+def _standardized(z, correction: int, epsilon: float):
+    """Columns of mean 0 and standard deviation 1; a constant column becomes 0."""
+    z = z - ops.mean(z, axis=0)  # (N, D)
+    samples = ops.cast(ops.shape(z)[0], "float32") - correction
+    if not epsilon:
+        return ops.sqrt(samples) * unit(z, axis=0)
+    variance = ops.sum(ops.square(z), axis=0) / samples  # (D,)
+    return z * ops.rsqrt(variance + epsilon)
+
+
+def _sum_of_squares(a, b):
+    """Sum of the squared entries of A^T B, on its smaller side.
+
+    tr(A^T B B^T A) = tr(A A^T B B^T): two products of (N, N) numbers for one of
+    (D, D), so that it pays for 2 N <= D.
+    """
+
+    def by_samples():
+        products = [ops.matmul(z, ops.transpose(z)) for z in (a, b)]  # (N, N)
+        return ops.sum(products[0] * products[1])
+
+    def by_features():
+        return ops.sum(ops.square(ops.matmul(ops.transpose(a), b)))  # (D, D)
+
+    samples, features = a.shape
+    if samples is None:  # a TensorFlow graph for batches of any size
+        return ops.cond(2 * ops.shape(a)[0] <= features, by_samples, by_features)
+    return by_samples() if 2 * samples <= features else by_features()

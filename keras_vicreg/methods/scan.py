@@ -1,0 +1,97 @@
+"""SCAN: semantic clustering by adopting nearest neighbours.
+
+Van Gansbeke, Vandenhende, Georgoulis, Proesmans, Van Gool, "SCAN: Learning to Classify
+Images without Labels", ECCV 2020, https://arxiv.org/abs/2005.12320
+"""
+
+import math
+
+from keras import ops
+
+LEAST = 1e-8  # the least share of a cluster in the entropy, as in the authors' code
+
+
+def scan_terms(anchors, neighbours) -> dict:
+    """The two terms of SCAN, unweighted, a mean over clustering heads.
+
+    With the probabilities p of an image and q of a neighbour: consistency is the mean
+    of -log <p, q>, imbalance is ln C minus the entropy of the mean of p, 0 where all C
+    clusters are equally large. The authors' loss, consistency - w entropy, is
+    consistency + w imbalance but for the constant w ln C.
+
+    Args:
+        anchors: logits of images, `(batch, clusters)` or `(batch, heads, clusters)`.
+        neighbours: logits of a neighbour of each, same shape.
+
+    Returns:
+        A dict of scalars, float32: `"consistency"`, `"imbalance"`.
+
+    Raises:
+        ValueError: if the shapes differ or are of another rank.
+
+    Reference:
+        Van Gansbeke et al., "SCAN", ECCV 2020, equation 2.
+    """
+    return {
+        name: ops.mean(value) for name, value in head_terms(anchors, neighbours).items()
+    }
+
+
+def head_terms(anchors, neighbours) -> dict:
+    """`scan_terms` of each head, `(heads,)`, or scalars where there is one."""
+    anchors, neighbours = (
+        ops.cast(ops.convert_to_tensor(z), "float32") for z in (anchors, neighbours)
+    )
+    shapes = tuple(anchors.shape), tuple(neighbours.shape)
+    if shapes[0] != shapes[1] or len(shapes[0]) not in (2, 3):
+        raise ValueError(
+            "The logits of images and neighbours must have equal shapes, (batch, "
+            f"clusters) or (batch, heads, clusters). Received: {shapes[0]} and "
+            f"{shapes[1]}"
+        )
+    logs = [ops.log_softmax(z, axis=-1) for z in (anchors, neighbours)]
+    agreement = ops.logsumexp(logs[0] + logs[1], axis=-1)  # (N, heads)
+    shares = ops.maximum(ops.mean(ops.exp(logs[0]), axis=0), LEAST)  # (heads, C)
+    entropy = -ops.sum(shares * ops.log(shares), axis=-1)
+    return {
+        "consistency": -ops.mean(agreement, axis=0),
+        "imbalance": math.log(shapes[0][-1]) - entropy,
+    }
+
+
+def self_labelling_terms(
+    weak, strong, *, threshold: float = 0.99, balanced: bool = True
+) -> dict:
+    """The cross entropy of confident images, augmented strongly, with their own labels.
+
+    Args:
+        weak: logits of the images, `(batch, clusters)`: those whose largest
+            probability is above the threshold are labelled with its cluster.
+        strong: logits of the same images, augmented strongly, same shape.
+        threshold: float in 0..1. Defaults to 0.99.
+        balanced: whether every cluster that has confident images counts alike.
+            Defaults to `True`; otherwise every confident image does.
+
+    Returns:
+        A dict of scalars, float32: `"cross_entropy"`, 0 with gradient 0 where no image
+        is confident, and `"confident"`, the share of images that are.
+
+    Reference:
+        Van Gansbeke et al., "SCAN", ECCV 2020, section 2.3.
+    """
+    weak, strong = (
+        ops.cast(ops.convert_to_tensor(z), "float32") for z in (weak, strong)
+    )
+    weak = ops.stop_gradient(ops.softmax(weak, axis=1))  # (N, C)
+    confident = ops.cast(ops.max(weak, axis=1) > threshold, "float32")  # (N,)
+    labels = ops.one_hot(ops.argmax(weak, axis=1), weak.shape[1])  # (N, C)
+    labels = labels * confident[:, None]
+    counts = ops.sum(labels, axis=0)  # (C,)
+    sums = -ops.sum(labels * ops.log_softmax(strong, axis=1), axis=0)  # (C,)
+    if balanced:
+        sums = sums / ops.maximum(counts, 1.0)
+        counts = ops.minimum(counts, 1.0)  # of a cluster: present or not
+    return {
+        "cross_entropy": ops.sum(sums) / ops.maximum(ops.sum(counts), 1.0),
+        "confident": ops.mean(confident),
+    }
