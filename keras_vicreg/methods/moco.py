@@ -68,10 +68,10 @@ def moco_terms(
     queues = ops.stop_gradient(unit(queues if len(queues.shape) == 3 else queues[None]))
     if stop_gradient:
         keys = [ops.stop_gradient(ops.convert_to_tensor(key)) for key in keys]
-    return _contrast(queries, keys, queues, temperature, convention)
+    return contrast(queries, keys, queues, temperature, convention)
 
 
-def _contrast(queries, keys, queues, temperature: float, convention: str) -> dict:
+def contrast(queries, keys, queues, temperature: float, convention: str) -> dict:
     """`moco_terms` of queues of unit rows, `(1 or 2, size, features)`."""
     rule = CONVENTIONS[check_convention(convention, CONVENTIONS)]
     check_positive("temperature", temperature)
