@@ -10,15 +10,17 @@ import numpy as np
 
 from keras_vicreg.devices import replicas
 
+ORDER = "order"  # the seed of the order of arrays, in a checkpoint
+
 
 class Resume(keras.callbacks.Callback):
     """Saves the whole training state after each epoch, and goes on from it.
 
-    Weights, optimizer (with the step the schedule is at), and the states of all
-    random generators are kept in one file, `epoch-0007.npz` after 7 epochs, written
-    under another name and renamed: whenever the run is cut off, the last whole
-    checkpoint is there. Of several processes the chief alone writes; all go on from
-    what it wrote.
+    Weights, optimizer (with the step the schedule is at), the states of all random
+    generators and the seed of the order of arrays are kept in one file,
+    `epoch-0007.npz` after 7 epochs, written under another name and renamed: whenever
+    the run is cut off, the last whole checkpoint is there. Of several processes the
+    chief alone writes; all go on from what it wrote.
 
     Args:
         folder: path of the folder for the checkpoint, made where there is none.
@@ -59,6 +61,10 @@ class Resume(keras.callbacks.Callback):
         self.model.optimizer.build(self.model.trainable_variables)
         return [*self.model.variables, *self.model.optimizer.variables]
 
+    def _batches(self):
+        """Those of arrays that the model is fitted to, whose seed is their order."""
+        return getattr(self.model, "batches", None)
+
     def on_train_begin(self, logs=None):
         self._started = False
         if not self.epoch:
@@ -66,11 +72,13 @@ class Resume(keras.callbacks.Callback):
         path, state = self._checkpoints()[self.epoch], self._state()
         try:
             with np.load(path, allow_pickle=False) as stored:
-                values = [stored[name] for name in stored.files]
+                arrays = {name: stored[name] for name in stored.files}
         except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(
                 f"The checkpoint must be a whole file. Received: {path} ({error})"
             ) from error
+        order = arrays.pop(ORDER, None)  # version 0.1.0 kept none
+        values = [*arrays.values()]
         if [v.shape for v in values] != [tuple(v.shape) for v in state]:
             raise ValueError(
                 "The checkpoint must have been made by this model. "
@@ -79,6 +87,10 @@ class Resume(keras.callbacks.Callback):
             )
         for variable, value in zip(state, values):
             variable.assign(value)
+        if order is not None and self._batches() is not None:
+            self._batches().seed = int(order)
+            # the epoch is where Keras, which has counted to it, expects it
+            self._batches().start_at(self._batches().epoch)
 
     def on_epoch_begin(self, epoch, logs=None):
         if not self._started and epoch != self.epoch:
@@ -98,7 +110,10 @@ class Resume(keras.callbacks.Callback):
         temporary = self.folder / ".part.npz"
         try:
             # Not HDF5: its library crashes the process where a disk is full.
-            np.savez(temporary, *map(keras.ops.convert_to_numpy, self._state()))
+            state = map(keras.ops.convert_to_numpy, self._state())
+            batches = self._batches()
+            order = {} if batches is None else {ORDER: batches.seed}
+            np.savez(temporary, *state, **order)
             os.replace(temporary, self.folder / f"epoch-{epoch + 1:04d}.npz")
         finally:
             temporary.unlink(missing_ok=True)

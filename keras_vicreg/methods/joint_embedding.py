@@ -75,6 +75,7 @@ class JointEmbedding(TrainStep, keras.Model):
         self.views = views
         self.microbatch_size = microbatch_size
         self._scope = replicas.scope()
+        self.batches = None  # those of `fit`, whose order `Resume` keeps
         self.term_weights = {
             name: check_weight(f"{name}_weight", weight)
             for name, weight in term_weights.items()
@@ -245,8 +246,12 @@ class JointEmbedding(TrainStep, keras.Model):
                 kwargs["shuffle"] = False  # Keras would shuffle the order of batches
             data = untuned_inputs(x, shuffle=kwargs.get("shuffle", True))
             counted = kwargs.get("steps_per_epoch") or kwargs.get("validation_steps")
-            with contextlib.nullcontext() if counted else until_they_end():
-                return super().fit(data, **kwargs)
+            self.batches = x if isinstance(x, EpochBatches) else None
+            try:
+                with contextlib.nullcontext() if counted else until_they_end():
+                    return super().fit(data, **kwargs)
+            finally:
+                self.batches = None
 
     def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
         """The loss and its terms, as `keras.Model.evaluate` gives them.

@@ -1,5 +1,6 @@
 """Checkpoints: whole or not there, and refused where they do not fit."""
 
+import keras
 import pytest
 import toys
 
@@ -52,3 +53,33 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="`folder` must be a folder"):
         kv.callbacks.Resume(tmp_path / "file")
+
+
+@pytest.mark.every_backend
+def test_the_order_of_an_interrupted_fit_goes_on_whatever_the_seed(tmp_path):
+    """Unlike the state, the seed of Keras is another one in another process."""
+    images = toys.images(40)
+
+    def orders(folder, epochs, seed):
+        seen = []
+        resume = kv.callbacks.Resume(folder)
+        model = toys.vicreg(views=toys.ShiftedViews())
+        look = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: seen.append(model.batches.order.copy())
+        )
+        keras.utils.set_random_seed(seed)
+        model.fit(
+            images,
+            batch_size=16,
+            epochs=epochs,
+            initial_epoch=resume.epoch,
+            callbacks=[resume, look],
+            verbose=0,
+        )
+        assert model.batches is None
+        return [order.tolist() for order in seen]
+
+    whole = orders(tmp_path / "whole", 3, seed=1)
+    parts = orders(tmp_path / "parts", 1, seed=1), orders(tmp_path / "parts", 3, seed=2)
+    assert parts[0] + parts[1] == whole
+    assert len({tuple(order) for order in whole}) == 3

@@ -78,9 +78,9 @@ def test_saved_and_loaded_gives_equal_embeddings_and_goes_on(method, tmp_path):
     assert type(loaded) is type(model)
     x = toys.images(5, seed=1)
     assert np.array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    options = {"batch_size": 16, "epochs": 2, "shuffle": False, "verbose": 0}
     goes_on = [
-        m.fit(toys.images(32), batch_size=16, epochs=2, verbose=0).history["loss"]
-        for m in (loaded, model)
+        m.fit(toys.images(32), **options).history["loss"] for m in (loaded, model)
     ]
     assert goes_on[0] == goes_on[1]
 
