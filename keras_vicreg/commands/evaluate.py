@@ -95,9 +95,11 @@ def evaluate(options) -> dict:
     Raises:
         ValueError: if encoder, data or protocols are unusable.
     """
+    from keras_vicreg.data.folder_report import announce
     from keras_vicreg.evaluation import protocols as known
     from keras_vicreg.evaluation.provenance import provenance
 
+    announce(options.data)
     labelled = kv.class_names(options.data, data_dir=options.data_dir) is not None
     default = "knn" if labelled else "quality"
     protocols = (options.protocol or default).split(",")
@@ -140,10 +142,12 @@ def finetune(options) -> dict:
     Raises:
         ValueError: if encoder, data or an option are unusable.
     """
+    from keras_vicreg.data.folder_report import announce
     from keras_vicreg.evaluation import fine_tune
     from keras_vicreg.evaluation.protocols import table
     from keras_vicreg.evaluation.provenance import provenance
 
+    announce(options.data)
     encoder, folder = _open(options.encoder)
     splits = {split: _load(encoder, options, split) for split in ("train", "test")}
     given = {
@@ -189,6 +193,9 @@ def embed(options) -> None:
     """
     import numpy as np
 
+    from keras_vicreg.data.folder_report import announce
+
+    announce(options.data)
     names = kv.class_names(options.data, options.split, data_dir=options.data_dir)
     encoder, _ = _open(options.encoder)
     data = _load(encoder, options, options.split, labels=names is not None)

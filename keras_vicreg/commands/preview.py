@@ -34,8 +34,10 @@ def run_preview(options) -> None:
     from PIL import Image
 
     import keras_vicreg as kv
+    from keras_vicreg.data.folder_report import announce
     from keras_vicreg.views.preview import preview
 
+    announce(options.data)
     images = kv.load_images(
         options.data, image_size=options.image_size, data_dir=options.data_dir
     )

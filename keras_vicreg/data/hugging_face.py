@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vicreg.data.sources import ImageSource, first_line, first_of
+from keras_vicreg.data.splits import find_split
 
 # What `save_to_disk` writes beside the rows of a single data set.
 ALONE = ("dataset_info.json", "state.json")
@@ -18,7 +19,7 @@ def open_hugging_face(name: str, split: str, data_dir: str | None) -> ImageSourc
     if is_saved(Path(name)):
         return open_saved(Path(name), split)
     try:
-        rows = datasets.load_dataset(name, split=split, cache_dir=data_dir)
+        rows = _load(datasets, name, split, data_dir)
     except Exception as error:  # the Hub's, the network's and the library's own kinds
         raise ValueError(
             "`source` must be a data set that the `datasets` library can load, and "
@@ -26,6 +27,17 @@ def open_hugging_face(name: str, split: str, data_dir: str | None) -> ImageSourc
             f"split={split!r} ({first_line(error)})"
         ) from None
     return _open(rows, f"hf:{name}")
+
+
+def _load(datasets, name: str, split: str, data_dir: str | None):
+    """The rows of a split, in any usual spelling."""
+    try:
+        return datasets.load_dataset(name, split=split, cache_dir=data_dir)
+    except ValueError:  # for one, a split that is not there
+        spelled = find_split(split, datasets.get_dataset_split_names(name))
+        if spelled in (None, split):
+            raise
+        return datasets.load_dataset(name, split=spelled, cache_dir=data_dir)
 
 
 def is_saved(folder: Path) -> bool:
@@ -65,12 +77,13 @@ def open_rows(rows, split: str, name: str = "datasets") -> ImageSource:
             "`source` must be a datasets.Dataset or DatasetDict, whose length is "
             f"known. Received: a {type(rows).__name__}"
         )
-    if split not in parts:
+    chosen = find_split(split, list(parts))
+    if chosen is None:
         raise ValueError(
             f"`split` must be one of {sorted(parts)}, the splits of {name!r}. "
             f"Received: split={split!r}"
         )
-    return _open(parts[split], name)
+    return _open(parts[chosen], name)
 
 
 def _open(rows, name: str) -> ImageSource:

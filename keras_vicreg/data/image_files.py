@@ -2,28 +2,13 @@
 
 import io
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
-
-
-def find_images(folder: Path) -> list[Path]:
-    """Lists the image files below `folder`, sorted, hidden files left out."""
-    found = []
-    for root, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(root, name)
-            for name in names
-            if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-        ]
-    return sorted(found)
+from keras_vicreg.data.unreadable import Unreadable
 
 
 def decode_image(source, image_size: tuple[int, int] | None = None) -> np.ndarray:
@@ -96,35 +81,33 @@ def to_rgb(image):
 class ImageReader:
     """Decodes many images in threads; leaves out the ones that cannot be read.
 
-    Every image that is left out is named once, in a warning, and counted.
-
     Args:
         image_size: `(height, width)` of every image, or `None` when all images have
             the same size already.
+        unreadable: the `Unreadable` that counts those that are left out, and names
+            each once.
 
     Raises:
         ValueError: if `image_size` is `None` and the images differ in size.
     """
 
-    def __init__(self, image_size: tuple[int, int] | None):
+    def __init__(self, image_size: tuple[int, int] | None, unreadable: Unreadable):
         self.image_size = image_size
+        self.unreadable = unreadable
         self._first = None  # (name, shape) of the first image, when no size is given
-        self._skipped = {}  # name -> reason
         self._threads = ThreadPoolExecutor(os.cpu_count())
 
     def read(self, records: Sequence[tuple]) -> list[tuple[np.ndarray, int]]:
         """Decodes `(name, source, label)` records to `(image, label)` pairs."""
-        skipped = len(self._skipped)
-        records = [record for record in records if record[0] not in self._skipped]
+        records = [record for record in records if record[0] not in self.unreadable]
         pairs = []
         for record, image in zip(records, self._threads.map(self._decode, records)):
             if isinstance(image, Exception):
-                self._skipped[record[0]] = str(image) or type(image).__name__
+                self.unreadable.add(record[0], image)
             else:
                 self._check_size(record[0], image)
                 pairs.append((image, record[2]))
-        if len(self._skipped) > skipped:
-            self._warn(list(self._skipped.items())[skipped:])
+        self.unreadable.say()
         return pairs
 
     def read_in_chunks(self, records: Iterable[tuple], size: int) -> Iterator[list]:
@@ -153,11 +136,3 @@ class ImageReader:
                 "`image_size` must be given when the images differ in size. "
                 f"Received: image_size=None with {' and '.join(sizes)}"
             )
-
-    def _warn(self, new):
-        names = ", ".join(f"{name!r} ({reason})" for name, reason in new[:5])
-        more = f" and {len(new) - 5} more" if len(new) > 5 else ""
-        warnings.warn(
-            f"Skipped {len(self._skipped)} unreadable image(s): {names}{more}",
-            stacklevel=3,
-        )

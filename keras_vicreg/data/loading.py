@@ -10,6 +10,8 @@ import numpy as np
 
 from keras_vicreg.data.adapted import adapt
 from keras_vicreg.data.arrays import open_arrays
+from keras_vicreg.data.folder_report import warn_of_lost
+from keras_vicreg.data.folders import ImageFolder
 from keras_vicreg.data.hugging_face import (
     is_rows,
     is_saved,
@@ -20,14 +22,10 @@ from keras_vicreg.data.hugging_face import (
 from keras_vicreg.data.image_files import ImageReader
 from keras_vicreg.data.in_memory import as_images, in_memory
 from keras_vicreg.data.rgb import resized
-from keras_vicreg.data.sources import (
-    ImageSource,
-    listed,
-    open_folder,
-    open_tfds,
-    read_sample,
-)
+from keras_vicreg.data.sources import ImageSource, listed, open_tfds, read_sample
+from keras_vicreg.data.splits import split_of
 from keras_vicreg.data.streams import import_tensorflow, stream
+from keras_vicreg.data.unreadable import MOST, Unreadable
 
 
 def load_images(
@@ -38,6 +36,8 @@ def load_images(
     *,
     batch_size: int | None = None,
     seed: int = 0,
+    shuffle: bool | None = None,
+    max_unreadable: float | None = None,
     data_dir: str | None = None,
 ):
     """Loads images, as an array or as a stream of batches.
@@ -53,8 +53,11 @@ def load_images(
             - `"sample"`: 3,781 photographs of clothes, 64 x 64 px, 10 classes, CC0,
               part of the package;
             - a folder: images in class sub-folders, or unlabelled, flat or nested; with
-              train/, validation/ or test/ sub-folders, `split` chooses among them,
-              without, all of it is the train split;
+              sub-folders for train, validation or test, under any usual name (Train/,
+              val2017/, test_set/), `split` chooses among them, without, all of it is
+              the train split. Folders without images and hidden ones are no classes, a
+              folder that links lead to is read once, and a picture that is left out
+              is named in a warning;
             - `"tfds:NAME"`: a data set of TensorFlow Datasets;
             - `"hf:NAME"`: a data set of the Hugging Face Hub (`pip install datasets`);
               or a `datasets.Dataset` or `DatasetDict`, or a folder of `save_to_disk`;
@@ -67,26 +70,30 @@ def load_images(
             cover it (bicubic, antialiased) and their centre is cropped. Defaults to
             `None`, the size they have, which must then be the same for all.
         split: `"train"`, `"validation"`, `"test"`, `"all"`, or any that the source
-            has. Defaults to `"train"`.
+            has, in any usual spelling. Defaults to `"train"`.
         labels: whether to load the labels too. Defaults to `False`.
         batch_size: with it, the images are not held in memory but streamed: for any
             number of files. Needs TensorFlow. Defaults to `None`.
         seed: int, seed of the order of the train split's stream. Defaults to 0.
+        shuffle: whether a stream is of complete batches, shuffled anew each epoch.
+            Defaults to `None`: that of the train split is, others are not.
+        max_unreadable: share of the files that may be unreadable, 0 to 1, before it is
+            an error. Defaults to `None`: a half in a shuffled stream, where others
+            fill the gaps, and all but one else.
         data_dir: folder where TensorFlow Datasets or `datasets` keeps its data.
 
     Returns:
         Without `batch_size`, an array `(n, height, width, 3)`, uint8, or with
         `labels=True` a pair of it and the integer labels `(n,)`.
 
-        With `batch_size`, a `tf.data.Dataset` of such batches. The train split is
-        shuffled anew each epoch, and the n % batch_size last images of each order are
-        left out; other splits come whole and in order.
+        With `batch_size`, a `tf.data.Dataset` of such batches. Shuffled, it leaves the
+        n % batch_size last images of each order out; else it is whole and in order.
 
     Raises:
         ValueError: for a source that does not exist, holds no images, or has no labels
             when they are asked for; for images that are not finite or not in 0..255,
             in an array or at the beginning of a dataset; for images of several sizes
-            without `image_size`.
+            without `image_size`; for too many files that cannot be read.
 
     Example:
 
@@ -96,12 +103,14 @@ def load_images(
     >>> batches = kv.load_images("photographs/", image_size=224, batch_size=256)
     """
     image_size = _checked_size(image_size)
-    train = split == "train"
+    train = split_of(split) == "train" if shuffle is None else shuffle
+    if max_unreadable is None:
+        max_unreadable = MOST if train and batch_size is not None else 1
     if _is_dataset(source):
         return adapt(
             source, image_size, labels=labels, train=train, batch_size=batch_size
         )
-    opened = _open(source, split, data_dir)
+    opened = _open(source, split, data_dir, warn=True)
     if labels and _names_or_labels(opened) is None:
         raise ValueError(
             "`labels=True` needs a source with labels: sub-folders named for the "
@@ -109,10 +118,10 @@ def load_images(
             f"Received: {_describe(source)}, which has none"
         )
     if batch_size is None:
-        return _load(opened, image_size, labels)
+        return _load(opened, image_size, labels, max_unreadable)
     import_tensorflow()
     return stream(
-        *_chunks(opened, image_size, batch_size),
+        *_chunks(opened, image_size, batch_size, max_unreadable),
         labels=labels,
         train=train,
         batch_size=batch_size,
@@ -148,7 +157,7 @@ def _is_dataset(source) -> bool:
     return tensorflow is not None and isinstance(source, tensorflow.data.Dataset)
 
 
-def _open(source, split, data_dir):
+def _open(source, split, data_dir, warn=False):
     """An `ImageSource`, or `(images, labels or None, class names or None)`."""
     if isinstance(source, (str, os.PathLike)):
         name = os.fspath(source)
@@ -158,12 +167,15 @@ def _open(source, split, data_dir):
             return open_tfds(name.removeprefix("tfds:"), split, data_dir)
         if name.startswith("hf:"):
             return open_hugging_face(name.removeprefix("hf:"), split, data_dir)
-        folder = Path(name).expanduser()
-        if is_saved(folder):
-            return open_saved(folder, split)
-        if folder.is_dir():
-            return open_folder(folder, split)
-        state = "a file" if folder.exists() else "no such folder"
+        path = Path(name).expanduser()
+        if is_saved(path):
+            return open_saved(path, split)
+        if path.is_dir():
+            folder = ImageFolder(path)
+            if warn:
+                warn_of_lost(folder)
+            return folder.source(split)
+        state = "a file" if path.exists() else "no such folder"
         raise ValueError(
             "`source` must be 'sample', a folder of images, 'tfds:NAME', 'hf:NAME', an "
             f"array or a tf.data.Dataset. Received: source={name!r} ({state})"
@@ -209,14 +221,16 @@ def _checked_size(image_size):
     return tuple(map(int, size))
 
 
-def _load(opened, image_size, labels: bool):
+def _load(opened, image_size, labels: bool, max_unreadable: float = 1):
     """All images as an array, or a pair with their labels."""
     if isinstance(opened, ImageSource):
-        reader = ImageReader(image_size)
+        unreadable = Unreadable(opened.count, max_unreadable)
+        reader = ImageReader(image_size, unreadable)
         chunks = reader.read_in_chunks(opened.records(None), 1024)
         pairs = list(itertools.chain.from_iterable(chunks))
         if not pairs:
-            raise _unreadable(opened)
+            raise _none_readable(opened)
+        unreadable.check()
         images = np.stack([image for image, _ in pairs])
         numbers = np.array([label for _, label in pairs], "int64")
     else:
@@ -225,23 +239,27 @@ def _load(opened, image_size, labels: bool):
     return (images, numbers) if labels else images
 
 
-def _unreadable(opened: ImageSource) -> ValueError:
+def _none_readable(opened: ImageSource) -> ValueError:
     return ValueError(
         "`source` must hold images that can be read. "
         f"Received: {opened.count} images, none of them readable"
     )
 
 
-def _chunks(opened, image_size, batch_size):
+def _chunks(opened, image_size, batch_size, max_unreadable: float):
     """What `stream` reads, how many images there are, and the shape of each."""
     if isinstance(opened, ImageSource):
-        reader = ImageReader(image_size)
-        first = next(filter(None, reader.read_in_chunks(opened.records(None), 1)), None)
+        unreadable = Unreadable(opened.count, max_unreadable)
+        reader = ImageReader(image_size, unreadable)
+        chunks = reader.read_in_chunks(opened.records(None), 16)
+        first = next(filter(None, chunks), None)
         if first is None:
-            raise _unreadable(opened)
+            raise _none_readable(opened)
 
         def from_files(seed):
-            return reader.read_in_chunks(opened.records(seed), batch_size)
+            for pairs in reader.read_in_chunks(opened.records(seed), batch_size):
+                unreadable.check()
+                yield pairs
 
         return from_files, opened.count, first[0][0].shape
     images, labels = _load(opened, image_size, True)

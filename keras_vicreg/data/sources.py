@@ -1,4 +1,4 @@
-"""Where images lie: the embedded sample, folders, TensorFlow Datasets.
+"""Where images lie: the embedded sample, TensorFlow Datasets.
 
 Each function opens one kind of place and gives an `ImageSource`.
 """
@@ -10,15 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vicreg.data.image_files import EXTENSIONS, find_images
+from keras_vicreg.data.splits import find_split
 from keras_vicreg.data.untuned import untuned
 
 SAMPLE = Path(__file__).parents[1] / "sample"
-SPLITS = {
-    "train": ("train",),
-    "validation": ("validation", "val", "valid"),
-    "test": ("test",),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +49,11 @@ def read_sample(split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     from PIL import Image
 
     index = json.loads((SAMPLE / "index.json").read_text())
-    splits = list(index["labels"]) if split == "all" else [split]
-    if not set(splits) <= set(index["labels"]):
+    known = list(index["labels"])
+    splits = known if split == "all" else [find_split(split, known)]
+    if None in splits:
         raise ValueError(
-            f"`split` of the sample must be one of {[*index['labels'], 'all']}. "
+            f"`split` of the sample must be one of {[*known, 'all']}. "
             f"Received: split={split!r}"
         )
     size, images, labels = index["image_size"], [], []
@@ -68,69 +64,6 @@ def read_sample(split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         images.append(tiles[: len(index["labels"][name])])
         labels += index["labels"][name]
     return np.concatenate(images), np.array(labels), tuple(index["class_names"])
-
-
-def open_folder(folder: Path, split: str) -> ImageSource:
-    """Opens a folder of image files.
-
-    A folder that has a train/ or a test/ sub-folder beside others gives the split
-    asked for; any other folder is a train split. Where all images lie in two or more
-    sub-folders, those are the classes, numbered over all splits alike.
-    """
-    splits = _split_folders(folder)
-    roots = _chosen(folder, splits, split)
-    files = [(root, path) for root in roots for path in find_images(root)]
-    if not files:
-        raise ValueError(
-            f"`source` must hold images ({', '.join(EXTENSIONS)}) directly or in "
-            f"sub-folders. Received: source={str(roots[0])!r} without any"
-        )
-    names = {name for root in splits.values() or roots for name in _subfolders(root)}
-    parts = [path.relative_to(root).parts for root, path in files]
-    labelled = len(names) > 1 and all(len(each) > 1 for each in parts)
-    names = tuple(sorted(names)) if labelled else None
-    numbers = {name: number for number, name in enumerate(names or ())}
-    return listed(
-        [
-            (str(path.relative_to(folder)), str(path), numbers.get(each[0], -1))
-            for (_, path), each in zip(files, parts)
-        ],
-        names,
-    )
-
-
-def _subfolders(folder: Path) -> list[str]:
-    """Names of the sub-folders that hold something, hidden ones left out."""
-    return [
-        path.name
-        for path in folder.iterdir()
-        if path.is_dir() and not path.name.startswith(".") and any(path.iterdir())
-    ]
-
-
-def _split_folders(folder: Path) -> dict[str, Path]:
-    """The splits of a folder; none where the sub-folders are something else."""
-    aliases = {alias: name for name, given in SPLITS.items() for alias in given}
-    found = _subfolders(folder)
-    known = [name for name in found if name in aliases]
-    # A class may be called "train"; it then has classes beside it, and no other split.
-    if len(known) < 2 and known != found:
-        return {}
-    return {aliases.get(name, name): folder / name for name in found}
-
-
-def _chosen(folder: Path, splits: dict[str, Path], split: str) -> list[Path]:
-    if split == "all":
-        return sorted(splits.values()) or [folder]
-    if not splits and split == "train":
-        return [folder]
-    if split not in splits:
-        known = [*(sorted(splits) or ["train"]), "all"]
-        raise ValueError(
-            f"`split` must be one of {known}, the splits of {str(folder)!r}. "
-            f"Received: split={split!r}"
-        )
-    return [splits[split]]
 
 
 def open_tfds(name: str, split: str, data_dir: str | None) -> ImageSource:
@@ -151,6 +84,7 @@ def open_tfds(name: str, split: str, data_dir: str | None) -> ImageSource:
             "`source` must be a data set with images. "
             f"Received: source='tfds:{name}' with the features {list(features)}"
         )
+    split = find_split(split, list(builder.info.splits)) or split
     try:
         count = builder.info.splits[split].num_examples
     except (KeyError, ValueError):

@@ -11,6 +11,7 @@ import numpy as np
 
 import keras_vicreg as kv
 from keras_vicreg.data.batches import Batches
+from keras_vicreg.data.folder_report import announce
 from keras_vicreg.devices import replicas
 from keras_vicreg.devices.local_copy import LocalCopy
 from keras_vicreg.devices.microbatch import check_microbatch_size
@@ -71,6 +72,8 @@ def pretrain(
 
 
 def _pretrain(recipe: Recipe, folder: RunFolder, verbose) -> dict:
+    if replicas.is_chief():
+        announce(recipe.data)
     recipe, batches = load_batches(with_network_of_preset(anchored(recipe)))
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.precision)

@@ -1,15 +1,13 @@
 """Folders of photographs much larger than the views: views straight from the files."""
 
 import importlib.util
-import os
 import statistics
 from pathlib import Path
 
 import numpy as np
 
 from keras_vicreg.data.batches import EpochBatches
-from keras_vicreg.data.hugging_face import is_saved
-from keras_vicreg.data.sources import open_folder
+from keras_vicreg.data.folders import ImageFolder, is_folder
 from keras_vicreg.devices import replicas
 
 # In multiples of the views' size. Images that were first made as small as the views
@@ -32,14 +30,10 @@ def large_photographs(source, image_size: int, split: str = "train") -> list[str
         List of file names: that of every image of the split, or none where the source
         is no folder, its images are not so large, or TensorFlow is missing.
     """
-    if not isinstance(source, (str, os.PathLike)):
+    if not is_folder(source) or not importlib.util.find_spec("tensorflow"):
         return []
-    folder = Path(source).expanduser()
-    if not folder.is_dir() or is_saved(folder):
-        return []
-    if not importlib.util.find_spec("tensorflow"):
-        return []
-    paths = [path for _, path, _ in open_folder(folder, split).records(None)]
+    folder = ImageFolder(Path(source).expanduser())
+    paths = [path for _, path, _ in folder.source(split).records(None)]
     sides = [_shorter_side(path) for path in paths[:: -(-len(paths) // LOOKED_AT)]]
     large = statistics.median(sides) >= LARGE * image_size
     return paths if large else []
