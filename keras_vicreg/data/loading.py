@@ -43,9 +43,10 @@ def load_images(
     """Loads images, as an array or as a stream of batches.
 
     Files are decoded by Pillow to RGB 0..255: greyscale and palette images are
-    converted, 16 bits scaled to 8, transparency is laid on white, an animation gives
-    its first frame, the EXIF orientation is applied. A file that cannot be read is
-    named in a warning and left out.
+    converted, 16 bits, or 12 where the file says so, scaled to 8, transparency is laid
+    on white, an animation gives its first frame, the EXIF orientation is applied.
+    16-bit files that fill no more than the range of a sensor are named in a warning. A
+    file that cannot be read is named in a warning and left out.
 
     Args:
         source: one of

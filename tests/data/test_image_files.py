@@ -1,7 +1,9 @@
 """Image files of every kind: Pillow's own pixels, and bad files named."""
 
 import io
+import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -152,3 +154,84 @@ def test_bytes_decode_as_files_do():
     np.testing.assert_array_equal(
         decode_image(buffer.getvalue()), np.asarray(photograph())
     )
+
+
+def tiff(pixels, bits, tags=()):
+    """A grey TIFF file, uncompressed, of 12 or 16 bits."""
+    height, width = pixels.shape
+    data = pixels.astype("<u2").tobytes()
+    if bits == 12:
+        high, low = pixels[:, ::2].astype(int), pixels[:, 1::2].astype(int)
+        packed = np.stack([high >> 4, (high & 15) << 4 | low >> 8, low & 255], -1)
+        data = packed.astype("uint8").tobytes()
+    fields = {256: width, 257: height, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1}
+    fields |= {278: height, 279: len(data), **dict(tags)}
+    entries = [struct.pack("<HHII", tag, 4, 1, fields[tag]) for tag in sorted(fields)]
+    head = struct.pack("<2sHI", b"II", 42, 8 + len(data))
+    return head + data + struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+
+
+def png(pixels):
+    """An RGB PNG file of 16 bits a channel."""
+
+    def chunk(kind, data):
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    parts = (b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+TWELVE = np.linspace(0, 4095, 1200).round().astype("uint16").reshape(30, 40)
+PGM = b"P5 40 30 4095\n" + TWELVE.astype(">u2").tobytes()
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.tif", tiff(TWELVE, 12)),
+        ("a.tif", tiff(TWELVE, 16, {281: 4095})),
+        ("a.pgm", PGM),
+    ],
+)
+def test_the_range_is_what_the_file_says(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image = kv.load_images(tmp_path)[0]
+    expected = np.stack([TWELVE / 4095 * 255] * 3, -1)
+    assert np.abs(image - expected).max() <= 1
+    assert len(np.unique(image)) == 256
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.tif", tiff(TWELVE, 16)),
+        ("a.tif", tiff(TWELVE, 16, {281: 4000})),  # the highest value, not the range
+        ("a.png", png(np.stack([TWELVE] * 3, -1))),
+    ],
+)
+def test_a_range_that_is_not_said_is_named_and_never_stretched(tmp_path, name, content):
+    for number in range(2):
+        (tmp_path / f"{number}{name}").write_bytes(content)
+    with pytest.warns(UserWarning, match="16-bit images, '0a.*end at 4,095") as caught:
+        images = kv.load_images(tmp_path)
+    assert len(caught) == 1
+    expected = np.stack([TWELVE / 257] * 3, -1)
+    assert np.abs(images - expected).max() <= 1
+    # Beside one that is bright, a dark one is dark.
+    write(tmp_path / "b.png", Image.fromarray(TWELVE * 16))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(kv.load_images(tmp_path)) == 3
+
+
+def test_a_picture_of_sixteen_bits_in_memory_is_looked_at_too():
+    with pytest.warns(UserWarning, match="16-bit images end at 4,095 of 65,535"):
+        kv.load_images([Image.fromarray(TWELVE)])
