@@ -12,37 +12,54 @@ def kernel_initializer() -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
-def mlp(hidden_units, output_units: int, *, output_bias: bool = True, name=None):
+def mlp(
+    hidden_units,
+    output_units: int,
+    *,
+    hidden_bias: bool = True,
+    output_bias: bool = True,
+    batch_norm: bool = True,
+    output_norm: bool = False,
+    name=None,
+):
     """Dense -> BatchNormalization -> ReLU per hidden layer, then a plain Dense.
 
     Args:
         hidden_units: sequence of ints, the widths of the hidden layers.
         output_units: int, the size of the output.
+        hidden_bias: whether the hidden Dense layers have biases, which a batch
+            normalization undoes. Defaults to `True`.
         output_bias: whether the last Dense has a bias. Defaults to `True`.
+        batch_norm: whether hidden layers are normalized. Defaults to `True`.
+        output_norm: whether the output is, without gamma and beta. Defaults to
+            `False`.
         name: name of the model.
 
     Returns:
         A `keras.Sequential`, `(batch, features)` -> `(batch, output_units)`. It is
         built when it first meets its input.
     """
+
+    def dense(units, bias):
+        return keras.layers.Dense(
+            units, use_bias=bias, kernel_initializer=kernel_initializer()
+        )
+
     layers = []
     for units in hidden_units:
-        layers += [
-            keras.layers.Dense(units, kernel_initializer=kernel_initializer()),
-            keras.layers.BatchNormalization(**BATCH_NORM),
-            keras.layers.ReLU(),
-        ]
-    layers.append(
-        keras.layers.Dense(
-            output_units,
-            use_bias=output_bias,
-            kernel_initializer=kernel_initializer(),
+        layers.append(dense(units, hidden_bias))
+        if batch_norm:
+            layers.append(keras.layers.BatchNormalization(**BATCH_NORM))
+        layers.append(keras.layers.ReLU())
+    layers.append(dense(output_units, output_bias))
+    if output_norm:
+        layers.append(
+            keras.layers.BatchNormalization(**BATCH_NORM, center=False, scale=False)
         )
-    )
     return keras.Sequential(layers, name=name)
 
 
-def expander(units=(8192, 8192, 8192)) -> keras.Sequential:
+def expander(units=(8192, 8192, 8192), batch_norm: bool = True) -> keras.Sequential:
     """The head that maps representations to the embeddings the loss is about.
 
     Dense (with bias) -> BatchNormalization -> ReLU per hidden layer, the last Dense
@@ -53,6 +70,7 @@ def expander(units=(8192, 8192, 8192)) -> keras.Sequential:
         units: sequence of positive ints, the widths of all layers, the last being
             the size of the embeddings. Defaults to `(8192, 8192, 8192)`, the paper's
             for ImageNet; `(2048, 2048, 2048)` is usual for small images.
+        batch_norm: whether hidden layers are normalized. Defaults to `True`.
 
     Returns:
         A `keras.Sequential`, `(batch, features)` -> `(batch, units[-1])`.
@@ -75,4 +93,10 @@ def expander(units=(8192, 8192, 8192)) -> keras.Sequential:
             "`units` must be a non-empty sequence of positive integers. "
             f"Received: units={units!r}"
         )
-    return mlp(units[:-1], units[-1], output_bias=False, name="expander")
+    return mlp(
+        units[:-1],
+        units[-1],
+        output_bias=False,
+        batch_norm=batch_norm,
+        name="expander",
+    )

@@ -5,7 +5,7 @@ import random
 import keras
 import numpy as np
 
-from keras_vicreg.data.image_checks import check_images
+from keras_vicreg.data.image_checks import check_views
 from keras_vicreg.data.in_memory import as_views, in_memory
 from keras_vicreg.devices import replicas
 
@@ -47,12 +47,13 @@ class EpochBatches(keras.utils.PyDataset):
 
 
 class Batches(EpochBatches):
-    """Batches of an array of images, or of a pair of arrays.
+    """Batches of an array of images, or of several arrays, one a view.
 
     Args:
         images: array or tensor `(n, height, width, channels)`, uint8 or float 0..255,
-            or a list of images of one size; or a pair `(a, b)` of such arrays, the two
-            views.
+            or a list of images of one size; or a tuple `(a, b)` of such arrays, the
+            views. What follows the first may be of other shapes, and anything but
+            images.
         batch_size: int, at least 2, at most n.
         shuffle: whether each epoch has an order of its own. Defaults to `True`.
         seed: int, seed of the orders. Defaults to 0.
@@ -70,32 +71,21 @@ class Batches(EpochBatches):
 
     def __init__(self, images, batch_size: int, *, shuffle=True, seed=0, channels=None):
         self.arrays = as_views(images)
-        if len(self.arrays) > 2:
-            raise ValueError(
-                "A pair of views must hold 2 batches of images. "
-                f"Received: {len(self.arrays)}"
-            )
-        for array in self.arrays:
-            check_images(array, channels)
-        if len({array.shape for array in self.arrays}) != 1:
-            raise ValueError(
-                "The two views must have equal shapes. "
-                f"Received: {[array.shape for array in self.arrays]}"
-            )
+        check_views(self.arrays, channels)
         super().__init__(len(self.arrays[0]), batch_size, seed=seed)
         self.shuffle = shuffle
         self.start_at(0)
 
     @staticmethod
     def accepts(x) -> bool:
-        """Whether `x` is images in memory or a pair of views of them."""
+        """Whether `x` is images in memory or the views of them."""
         return in_memory(x)
 
     def __getitem__(self, index: int):
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         rows = replicas.share(rows)
         batch = tuple(array[rows] for array in self.arrays)
-        return (batch if len(batch) == 2 else batch[0],)
+        return (batch if len(batch) > 1 else batch[0],)
 
     def start_at(self, epoch: int) -> None:
         super().start_at(epoch)

@@ -25,6 +25,26 @@ def check_images(images: np.ndarray, channels=None) -> None:
     check_pixels(images)
 
 
+def check_views(views, channels=None) -> None:
+    """Raises unless views are of the same images, and the first are images of 0..255.
+
+    Args:
+        views: sequence of arrays `(n, ...)`. Those after the first may be anything that
+            is finite.
+        channels: as in `check_images`.
+    """
+    if len({len(view) for view in views}) != 1:
+        raise ValueError(
+            "All views must be of the same images. "
+            f"Received: arrays of {' and '.join(str(len(view)) for view in views)}"
+        )
+    for index, view in enumerate(views):
+        if index == 0 or view.ndim == 4:
+            check_images(view, channels)
+        elif view.dtype.kind == "f" and not np.isfinite(view).all():
+            _refuse_not_finite(view, "Data beside images must be finite")
+
+
 def check_shape(shape, channels=None) -> None:
     """Raises unless a shape is that of images; see `check_images`.
 
@@ -108,9 +128,9 @@ def _way_out(low, high) -> str:
     return "scale them to that, or clip what a resize has added"
 
 
-def _refuse_not_finite(pixels):
-    bad = ~np.isfinite(pixels).reshape(len(pixels), -1).all(axis=1)
+def _refuse_not_finite(rows, rule="Images must be finite, 0..255"):
+    bad = ~np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
     raise ValueError(
-        "Images must be finite, 0..255. Received: NaN or infinity in "
-        f"{bad.sum()} of {len(pixels)} images, the first at index {bad.argmax()}"
+        f"{rule}. Received: NaN or infinity in {bad.sum()} of {len(rows)} images, "
+        f"the first at index {bad.argmax()}"
     )

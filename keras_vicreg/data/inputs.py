@@ -3,7 +3,7 @@
 import keras
 
 from keras_vicreg.data.batches import EpochBatches
-from keras_vicreg.data.image_checks import check_images, check_shape
+from keras_vicreg.data.image_checks import check_shape, check_views
 from keras_vicreg.data.in_memory import as_array, as_views, in_memory, is_array
 from keras_vicreg.data.untuned import untuned
 
@@ -29,8 +29,7 @@ def check_inputs(data, channels=None):
     if not in_memory(data):
         return check_first_batch(data, channels)
     views = as_views(data)
-    for images in views:
-        check_images(images, channels)
+    check_views(views, channels)
     return views if len(views) > 1 else views[0]
 
 
@@ -66,20 +65,21 @@ def check_first_batch(data, channels=None):
 
 
 def check_batch(batch, channels=None) -> None:
-    """Raises unless a batch holds images of 0..255, or a pair of views.
+    """Raises unless a batch holds images of 0..255, or views of them.
 
     Args:
         batch: images `(batch, height, width, channels)`, a pair of them and labels,
             or `((a, b),)`.
         channels: as in `image_checks.check_images`.
     """
-    for images in images_of(batch):
-        if not is_array(images):
+    views = images_of(batch)
+    for view in views:
+        if not is_array(view):
             raise ValueError(
                 "Batches must hold images as arrays or tensors. "
-                f"Received: a {type(images).__name__}"
+                f"Received: a {type(view).__name__}"
             )
-        check_images(as_array(images), channels)
+    check_views([*map(as_array, views)], channels)
 
 
 def images_of(batch) -> tuple:
@@ -112,6 +112,6 @@ def _spec_is_enough(spec, channels) -> bool:
                 "The images of a batch must have one size: resize them before "
                 f"`batch`. Received: batches of {part}"
             )
-        if getattr(part.shape, "rank", None) is not None:
+        if part is parts[0] and getattr(part.shape, "rank", None) is not None:
             check_shape(part.shape, channels)
     return all(part.dtype == "uint8" and part.shape.rank for part in parts)

@@ -4,6 +4,9 @@ Zbontar, Jing, Misra, LeCun, Deny, "Barlow Twins: Self-Supervised Learning via
 Redundancy Reduction", ICML 2021, https://arxiv.org/abs/2103.03230
 """
 
+from typing import ClassVar
+
+import keras
 from keras import ops
 
 from keras_vicreg.methods.embeddings import (
@@ -11,6 +14,7 @@ from keras_vicreg.methods.embeddings import (
     checked_embeddings,
     unit,
 )
+from keras_vicreg.methods.joint_embedding import JointEmbedding
 
 # What the published implementations differ in: what is subtracted from N in the
 # standard deviation, and what is added to the variance.
@@ -93,3 +97,69 @@ def _sum_of_squares(a, b):
     if samples is None:  # a TensorFlow graph for batches of any size
         return ops.cond(2 * ops.shape(a)[0] <= features, by_samples, by_features)
     return by_samples() if 2 * samples <= features else by_features()
+
+
+@keras.saving.register_keras_serializable(package="keras_vicreg")
+class BarlowTwins(JointEmbedding):
+    """Pretrains an encoder with Barlow Twins.
+
+    The cross-correlation of the embeddings of two views is drawn to the identity: each
+    feature agrees over views (invariance), and no two say the same (redundancy). Under
+    a distribution strategy it is that of the global batch, and so is its gradient.
+
+    Args:
+        encoder: any Keras model that maps images to vectors or feature maps.
+        expander: model that maps representations to embeddings. Defaults to the
+            paper's for ImageNet, 8192-8192-8192; 2048-2048-2048 is usual for small
+            images.
+        invariance_weight: float. Defaults to 1.
+        redundancy_weight: float, the paper's lambda. Defaults to 0.0051. Some
+            libraries scale both weights, by 0.1 for CIFAR.
+        convention: see `kv.barlow_twins_terms`. Defaults to `"official"`.
+        name: name of the model. Defaults to `"barlow_twins"`.
+        **options: `views`, `microbatch_size`, and the parts that other methods have:
+            see `keras_vicreg.methods.joint_embedding.JointEmbedding`.
+
+    Example:
+
+    ```python
+    model = kv.BarlowTwins(encoder, views=kv.TwoViews(224, recipe="barlow_twins"))
+    model.compile(kv.LARS(learning_rate=0.5))
+    model.fit(images, batch_size=256, epochs=10)
+    ```
+
+    Reference:
+        Zbontar et al., "Barlow Twins", ICML 2021, https://arxiv.org/abs/2103.03230
+    """
+
+    head: ClassVar = {"hidden_bias": False, "output_bias": False}
+
+    def __init__(
+        self,
+        encoder,
+        expander=None,
+        *,
+        invariance_weight: float = 1.0,
+        redundancy_weight: float = 0.0051,
+        convention: str = "official",
+        name: str = "barlow_twins",
+        **options,
+    ):
+        check_convention(convention, CONVENTIONS)
+        super().__init__(
+            encoder,
+            expander,
+            term_weights={
+                "invariance": invariance_weight,
+                "redundancy": redundancy_weight,
+            },
+            options={"convention": convention},
+            name=name,
+            **options,
+        )
+
+    def widths(self, features: int) -> tuple:
+        return (8192, 8192, 8192)
+
+    def loss_terms(self, a, b) -> dict:
+        return barlow_twins_terms(a, b, convention=self.convention)

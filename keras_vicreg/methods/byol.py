@@ -4,7 +4,12 @@ Grill et al., "Bootstrap Your Own Latent: A New Approach to Self-Supervised Lear
 NeurIPS 2020, https://arxiv.org/abs/2006.07733
 """
 
+from typing import ClassVar
+
+import keras
+
 from keras_vicreg.methods.embeddings import check_convention, mean_cosine
+from keras_vicreg.methods.joint_embedding import JointEmbedding
 
 # What the published implementations differ in: loss = constant - factor * mean cosine.
 CONVENTIONS = {
@@ -52,3 +57,77 @@ def byol_terms(
     constant, factor = CONVENTIONS[check_convention(convention, CONVENTIONS)]
     cosine = mean_cosine(predictions, targets, stop_gradient)
     return {"distance": constant - factor * cosine}
+
+
+@keras.saving.register_keras_serializable(package="keras_vicreg")
+class BYOL(JointEmbedding):
+    """Pretrains an encoder with BYOL.
+
+    From one view it predicts what the momentum copy makes of the other. There are no
+    negatives: that it does not collapse is owed to the predictor and the copy.
+
+    Args:
+        encoder: any Keras model that maps images to vectors or feature maps.
+        expander: model that maps representations to embeddings. Defaults to the
+            paper's, 4096-256.
+        predictor: model that maps embeddings to predictions, or the widths of its
+            hidden layers. Defaults to `(4096,)`, the paper's.
+        momentum: float, of the copy. Defaults to 0.996, the paper's for 1000 epochs;
+            0.99 for 100 and 300.
+        total_steps: int, the number of training steps, in which the momentum rises to
+            1. Defaults to `None`, a constant momentum.
+        distance_weight: float. Defaults to 1.
+        convention: see `kv.byol_terms`. Defaults to `"official"`.
+        name: name of the model. Defaults to `"byol"`.
+        **options: `views`, `microbatch_size`, and the parts that other methods have:
+            see `keras_vicreg.methods.joint_embedding.JointEmbedding`.
+
+    Example:
+
+    ```python
+    model = kv.BYOL(encoder, views=kv.TwoViews(224, recipe="byol"))
+    model.compile(kv.LARS(learning_rate=0.5))
+    model.fit(images, batch_size=256, epochs=10)
+    ```
+
+    Reference:
+        Grill et al., "BYOL", NeurIPS 2020, https://arxiv.org/abs/2006.07733
+    """
+
+    head: ClassVar = {"output_bias": False}
+    predictor_head: ClassVar = {"output_bias": False}
+    compares_directions = True
+
+    def __init__(
+        self,
+        encoder,
+        expander=None,
+        *,
+        predictor=(4096,),
+        momentum: float | None = 0.996,
+        total_steps: int | None = None,
+        distance_weight: float = 1.0,
+        convention: str = "official",
+        name: str = "byol",
+        **options,
+    ):
+        check_convention(convention, CONVENTIONS)
+        super().__init__(
+            encoder,
+            expander,
+            predictor=predictor,
+            momentum=momentum,
+            total_steps=total_steps,
+            term_weights={"distance": distance_weight},
+            options={"convention": convention},
+            name=name,
+            **options,
+        )
+
+    def widths(self, features: int) -> tuple:
+        return (4096, 256)
+
+    def compare(self, predictions, targets) -> dict:
+        return byol_terms(
+            predictions, targets, convention=self.convention, stop_gradient=False
+        )

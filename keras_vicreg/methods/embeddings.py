@@ -86,3 +86,13 @@ def mean_cosine(predictions, targets, stop_gradient: bool):
         targets = [ops.stop_gradient(target) for target in targets]
     sides = [ops.mean(cosines(p, t)) for p, t in zip(predictions, reversed(targets))]
     return sum(sides) / 2
+
+
+def check_integers(values: dict, least: dict) -> None:
+    """Raises unless all values are integers of at least their `least`, or else 0."""
+    for name, value in values.items():
+        if type(value) is not int or value < least.get(name, 0):
+            raise ValueError(
+                f"`{name}` must be an integer of at least {least.get(name, 0)}. "
+                f"Received: {name}={value!r}"
+            )

@@ -7,6 +7,10 @@ https://arxiv.org/abs/2003.04297; the symmetric loss is that of Chen, He, "Explo
 Simple Siamese Representation Learning", CVPR 2021, https://arxiv.org/abs/2011.10566
 """
 
+import math
+from typing import ClassVar
+
+import keras
 from keras import ops
 
 from keras_vicreg.methods.embeddings import (
@@ -16,6 +20,8 @@ from keras_vicreg.methods.embeddings import (
     cosines,
     unit,
 )
+from keras_vicreg.methods.joint_embedding import JointEmbedding
+from keras_vicreg.methods.memory import EmbeddingQueue
 
 # What the published implementations differ in: which views ask (the key is the other
 # one's), and a factor of the mean over them.
@@ -92,3 +98,105 @@ def contrast(queries, keys, queues, temperature: float, convention: str) -> dict
         # log(e^positive + e^others) - positive, without a concatenation of both
         sides.append(ops.mean(ops.softplus(others - positive)))
     return {"contrastive": rule["factor"] * sum(sides) / len(sides)}
+
+
+@keras.saving.register_keras_serializable(package="keras_vicreg")
+class MoCo(JointEmbedding):
+    """Pretrains an encoder with MoCo v2+: momentum contrast, both ways round.
+
+    Each embedding has to find that which the momentum copy gives of the other view of
+    its image, among those which it gave of earlier images: a queue of negatives that
+    is larger than any batch. It should hold fewer images than there are, or every
+    image is among its own negatives.
+
+    Args:
+        encoder: any Keras model that maps images to vectors or feature maps.
+        expander: model that maps representations to embeddings. Defaults to that of
+            MoCo v2: a hidden layer as wide as the representation, 128 features, no
+            batch normalization.
+        momentum: float, of the copy. Defaults to 0.999; 0.99 is usual for short runs.
+        temperature: float. Defaults to 0.2.
+        queue_size: int, the number of negatives of each view. Defaults to `None`: 4096
+            for images up to 64 px, else 65536.
+        contrastive_weight: float. Defaults to 1.
+        convention: see `kv.moco_terms`; all but `"v2+"` have one queue. Defaults to
+            `"v2+"`.
+        name: name of the model. Defaults to `"moco"`.
+        **options: `views`, `microbatch_size`, and the parts that other methods have:
+            see `keras_vicreg.methods.joint_embedding.JointEmbedding`.
+
+    Example:
+
+    ```python
+    model = kv.MoCo(encoder, views=kv.TwoViews(224, recipe="simclr"))
+    model.compile(kv.LARS(learning_rate=0.5))
+    model.fit(images, batch_size=256, epochs=10)
+    ```
+
+    Reference:
+        He et al., "Momentum Contrast", CVPR 2020, https://arxiv.org/abs/1911.05722
+    """
+
+    head: ClassVar = {"batch_norm": False}
+    compares_directions = True
+
+    def __init__(
+        self,
+        encoder,
+        expander=None,
+        *,
+        momentum: float | None = 0.999,
+        temperature: float = 0.2,
+        queue_size: int | None = None,
+        contrastive_weight: float = 1.0,
+        convention: str = "v2+",
+        name: str = "moco",
+        **options,
+    ):
+        check_convention(convention, CONVENTIONS)
+        check_positive("temperature", temperature)
+        if queue_size is not None and (type(queue_size) is not int or queue_size < 1):
+            raise ValueError(
+                "`queue_size` must be a positive integer or None. "
+                f"Received: queue_size={queue_size!r}"
+            )
+        super().__init__(
+            encoder,
+            expander,
+            momentum=momentum,
+            term_weights={"contrastive": contrastive_weight},
+            options={
+                "temperature": temperature,
+                "queue_size": queue_size,
+                "convention": convention,
+            },
+            name=name,
+            **options,
+        )
+        small = (self.encoder.input_shape[1] or math.inf) <= 64
+        self.queue = EmbeddingQueue(
+            2 if convention == "v2+" else 1,
+            queue_size or (4096 if small else 65536),
+            self.expander.output_shape[-1],
+            initializer=random_directions,
+            name="queue",
+        )
+
+    def widths(self, features: int) -> tuple:
+        return (features, 128)
+
+    def compare(self, predictions, targets) -> dict:
+        return contrast(
+            predictions, targets, self.queue.rows, self.temperature, self.convention
+        )
+
+    def remember(self, targets) -> None:
+        keys = [unit(target) for target in targets]
+        if self.convention == "notebook":
+            keys = [ops.concatenate(keys)]
+        self.queue.push(keys[1:] if self.convention == "v2" else keys)
+
+
+def random_directions(shape, dtype=None):
+    """Unit rows, as a queue starts with."""
+    return unit(keras.random.normal(shape, dtype=dtype))

@@ -6,7 +6,11 @@ Images without Labels", ECCV 2020, https://arxiv.org/abs/2005.12320
 
 import math
 
+import keras
 from keras import ops
+
+from keras_vicreg.methods.embeddings import check_integers
+from keras_vicreg.methods.joint_embedding import JointEmbedding
 
 LEAST = 1e-8  # the least share of a cluster in the entropy, as in the authors' code
 
@@ -95,3 +99,72 @@ def self_labelling_terms(
         "cross_entropy": ops.sum(sums) / ops.maximum(ops.sum(counts), 1.0),
         "confident": ops.mean(confident),
     }
+
+
+@keras.saving.register_keras_serializable(package="keras_vicreg")
+class SCAN(JointEmbedding):
+    """Clusters images without labels, on an encoder that was pretrained.
+
+    Linear heads are trained so that an image and its neighbours fall into one cluster,
+    and all clusters are equally large.
+
+    Args:
+        encoder: a pretrained encoder. With `encoder.trainable = False` the heads alone
+            are trained.
+        num_clusters: int. Defaults to 10.
+        num_heads: int, heads that are trained side by side. Defaults to 10.
+        expander: model that maps representations to the logits of all heads. Defaults
+            to one Dense layer.
+        consistency_weight: float. Defaults to 1.
+        imbalance_weight: float, the paper's lambda. Defaults to 5.
+        name: name of the model. Defaults to `"scan"`.
+        **options: `views`, `microbatch_size`, and the parts that other methods have:
+            see `keras_vicreg.methods.joint_embedding.JointEmbedding`.
+
+    Reference:
+        Van Gansbeke et al., "SCAN", ECCV 2020, https://arxiv.org/abs/2005.12320
+    """
+
+    def __init__(
+        self,
+        encoder,
+        num_clusters: int = 10,
+        *,
+        num_heads: int = 10,
+        expander=None,
+        consistency_weight: float = 1.0,
+        imbalance_weight: float = 5.0,
+        name: str = "scan",
+        **options,
+    ):
+        check_integers(
+            {"num_clusters": num_clusters, "num_heads": num_heads},
+            least={"num_clusters": 2, "num_heads": 1},
+        )
+        super().__init__(
+            encoder,
+            expander,
+            term_weights={
+                "consistency": consistency_weight,
+                "imbalance": imbalance_weight,
+            },
+            options={"num_clusters": num_clusters, "num_heads": num_heads},
+            name=name,
+            **options,
+        )
+        if self.expander.output_shape[-1] != num_clusters * num_heads:
+            raise ValueError(
+                "`expander` must give `num_heads` times `num_clusters` logits. "
+                f"Received: {self.expander.output_shape[-1]}, num_heads={num_heads}, "
+                f"num_clusters={num_clusters}"
+            )
+
+    def widths(self, features: int) -> tuple:
+        return (self.num_clusters * self.num_heads,)
+
+    def logits(self, embeddings):
+        """`(batch, heads * clusters)` -> `(batch, heads, clusters)`."""
+        return ops.reshape(embeddings, (-1, self.num_heads, self.num_clusters))
+
+    def loss_terms(self, a, b) -> dict:
+        return scan_terms(self.logits(a), self.logits(b))

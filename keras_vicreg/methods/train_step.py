@@ -1,7 +1,7 @@
 """The custom training step on TensorFlow, JAX and PyTorch.
 
 It extends the stock step of each backend and copies none of it, so loss scaling,
-metrics and distribution stay Keras's own: before the step, images become pairs of
+metrics and distribution stay Keras's own: before the step, images become
 views; after it, `after_step` moves what a method remembers (a momentum encoder, a
 queue). This is the only training code that knows the backend.
 """
@@ -18,14 +18,14 @@ if keras.config.backend() == "jax":
         """Views before, memory after the step, with JAX's explicit state."""
 
         def train_step(self, state, data):
-            pairs, state = self._with_state(state, lambda: self.to_pairs(data))
-            logs, state = super().train_step(state, pairs)
+            views, state = self._with_state(state, lambda: self.to_views(data))
+            logs, state = super().train_step(state, views)
             _, state = self._with_state(state, self.after_step)
             return logs, state
 
         def test_step(self, state, data):
-            pairs, state = self._with_state(state, lambda: self.to_pairs(data))
-            return super().test_step(state, pairs)
+            views, state = self._with_state(state, lambda: self.to_views(data))
+            return super().test_step(state, views)
 
         def _with_state(self, state, function):
             """Runs a function that reads and assigns the model's variables."""
@@ -48,15 +48,15 @@ elif keras.config.backend() == "torch":
 
         def train_step(self, data):
             with torch.no_grad():
-                pairs = self.to_pairs(data)
-            logs = super().train_step(pairs)
+                views = self.to_views(data)
+            logs = super().train_step(views)
             with torch.no_grad():
                 self.after_step()
             return logs
 
         def test_step(self, data):
             with torch.no_grad():
-                return super().test_step(self.to_pairs(data))
+                return super().test_step(self.to_views(data))
 
 else:
     import tensorflow as tf
@@ -67,7 +67,7 @@ else:
         """Views before, memory after the step, outside of the gradient tape."""
 
         def train_step(self, data):
-            pairs = self.to_pairs(data)
+            views = self.to_views(data)
             # A loop over pieces of the batch cannot wait for other replicas.
             whole = self.microbatch_size is None
             with (
@@ -76,12 +76,12 @@ else:
                 if whole
                 else contextlib.nullcontext(),
             ):
-                logs = super().train_step(pairs)
+                logs = super().train_step(views)
             self.after_step()
             return self._of_workers(logs)
 
         def test_step(self, data):
-            return self._of_workers(super().test_step(self.to_pairs(data)))
+            return self._of_workers(super().test_step(self.to_views(data)))
 
         def _of_workers(self, logs):
             """Logs as Keras can reduce them over machines: along an axis (20585)."""

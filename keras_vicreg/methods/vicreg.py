@@ -4,10 +4,11 @@ Bardes, Ponce, LeCun, "VICReg: Variance-Invariance-Covariance Regularization for
 Self-Supervised Learning", ICLR 2022, https://arxiv.org/abs/2105.04906
 """
 
+from typing import ClassVar
+
 import keras
 from keras import ops
 
-from keras_vicreg.heads import expander as make_expander
 from keras_vicreg.methods.embeddings import check_convention, checked_embeddings
 from keras_vicreg.methods.joint_embedding import JointEmbedding, check_weight
 from keras_vicreg.methods.regularizers import variance_covariance
@@ -60,11 +61,20 @@ def vicreg_terms(a, b, *, convention: str = "official") -> dict:
     """
     rule = CONVENTIONS[check_convention(convention, CONVENTIONS)]
     a, b = checked_embeddings(a, b, least=2)
-    invariance = ops.mean(ops.square(a - b))
-    if rule["per_sample"]:
-        invariance = invariance * a.shape[1]
+    return {
+        "invariance": _invariance(a, b, rule),
+        **_regularizers(a, b, rule=rule),
+    }
+
+
+def _invariance(a, b, rule: dict):
+    mean = ops.mean(ops.square(a - b))
+    return mean * a.shape[1] if rule["per_sample"] else mean
+
+
+def _regularizers(*views, rule: dict) -> dict:
     factors = {name: rule[name] for name in ("hinge_factor", "correction")}
-    return {"invariance": invariance, **variance_covariance(a, b, **factors)}
+    return variance_covariance(*views, **factors)
 
 
 @keras.saving.register_keras_serializable(package="keras_vicreg")
@@ -81,8 +91,6 @@ class VICReg(JointEmbedding):
             to vectors, or to feature maps, which are then pooled.
         expander: model that maps representations to embeddings. Defaults to
             `kv.expander()`, 8192-8192-8192, the paper's for ImageNet.
-        views: layer that maps images to two views, such as `kv.TwoViews(32)`.
-            Defaults to `None`: `fit` is given pairs of views.
         invariance_weight: float, the paper's lambda. Defaults to 25.
         variance_weight: float, the paper's mu. Defaults to 25.
         covariance_weight: float, the paper's nu. Defaults to 1.
@@ -96,6 +104,9 @@ class VICReg(JointEmbedding):
             normalization, Hoffer et al., 2017), on TensorFlow with several replicas
             from a replica's share of it. Defaults to `None`, the whole batch at once.
         name: name of the model. Defaults to `"vicreg"`.
+        **options: `views`, and the parts that other methods have, `predictor`,
+            `stop_gradient`, `momentum`: see
+            `keras_vicreg.methods.joint_embedding.JointEmbedding`.
 
     Raises:
         ValueError: if a weight is negative, the convention unknown, or the encoder
@@ -118,38 +129,42 @@ class VICReg(JointEmbedding):
         Bardes, Ponce, LeCun, "VICReg", ICLR 2022, https://arxiv.org/abs/2105.04906
     """
 
+    head: ClassVar = {"output_bias": False}
+
     def __init__(
         self,
         encoder,
         expander=None,
         *,
-        views=None,
         invariance_weight: float = 25.0,
         variance_weight: float = 25.0,
         covariance_weight: float = 1.0,
         convention: str = "official",
-        microbatch_size: int | None = None,
         name: str = "vicreg",
+        **options,
     ):
+        check_convention(convention, CONVENTIONS)
         super().__init__(
             encoder,
-            make_expander() if expander is None else expander,
-            views=views,
+            expander,
             term_weights={
                 "invariance": invariance_weight,
                 "variance": variance_weight,
                 "covariance": covariance_weight,
             },
-            microbatch_size=microbatch_size,
+            options={"convention": convention},
             name=name,
+            **options,
         )
-        self.convention = check_convention(convention, CONVENTIONS)
+
+    def widths(self, features: int) -> tuple:
+        return (8192, 8192, 8192)
 
     def loss_terms(self, a, b) -> dict:
-        return vicreg_terms(a, b, convention=self.convention)
+        return {"invariance": _invariance(a, b, CONVENTIONS[self.convention])}
 
-    def get_config(self):
-        return {**super().get_config(), "convention": self.convention}
+    def regularize(self, embeddings) -> dict:
+        return _regularizers(*embeddings, rule=CONVENTIONS[self.convention])
 
 
 @keras.saving.register_keras_serializable(package="keras_vicreg")

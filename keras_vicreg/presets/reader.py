@@ -59,7 +59,7 @@ def build(manifest: Manifest, read, model_class=None, options: dict | None = Non
             start_with(variable, value)
     if model_class is None:
         return encoder
-    return model_class(encoder, expander, **(options or {}))
+    return model_class(encoder, expander=expander, **(options or {}))
 
 
 def _described(build, *args, **options):

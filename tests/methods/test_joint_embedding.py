@@ -65,7 +65,8 @@ def test_images_without_views_are_refused():
         (toys.images(8), 1, "`batch_size` must be an integer of at least 2"),
         (toys.images(8), 2.0, "batch_size=2.0"),
         (toys.images(8)[0], 4, r"shape \(n, height, width, channels\)"),
-        ((toys.images(8), toys.images(7)), 4, "two views must have equal shapes"),
+        ((toys.images(8), toys.images(7)), 4, "views must be of the same images"),
+        ((toys.images(8), toys.images(8, 6)), 4, "views must have equal shapes"),
     ],
 )
 def test_arrays_are_checked(x, batch_size, message):

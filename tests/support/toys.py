@@ -45,3 +45,27 @@ def vicreg(batch_norm=True, views=None, optimizer="sgd", jit_compile="auto", **o
     model = kv.VICReg(encoder(batch_norm=batch_norm), head, views=views, **options)
     model.compile(optimizer, jit_compile=jit_compile)
     return model
+
+
+# What a method needs to be tiny, beside the head.
+SMALL = {
+    "moco": {"queue_size": 24},
+    "swav": {"prototypes": 12, "frozen_steps": 1, "queue_size": 32},
+    "byol": {"predictor": (8,), "total_steps": 8},
+    "simsiam": {"predictor": (8,)},
+    "wmse": {"slice_size": 8},
+    "scan": {"num_clusters": 4, "num_heads": 2},
+}
+
+
+def method(name, views=None, optimizer="sgd", batch_norm=True, **options):
+    """A compiled model of a method around the tiny encoder, always the same."""
+    keras.utils.set_random_seed(0)
+    features = {"wmse": 2, "scan": 8}.get(name, 16)
+    head = kv.expander((16, features), batch_norm=batch_norm)
+    options = {"batch_norm": batch_norm, **SMALL.get(name, {}), **options}
+    model = kv.METHODS[name](
+        encoder(batch_norm=batch_norm), expander=head, views=views, **options
+    )
+    model.compile(optimizer)
+    return model
