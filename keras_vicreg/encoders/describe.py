@@ -111,7 +111,28 @@ def _structure(model):
         )
         for layer in config["layers"]
     ]
-    return layers, config["output_layers"]
+    return _picks_folded(layers), config["output_layers"]
+
+
+def _picks_folded(layers):
+    """The layers with a strided convolution for one that follows a pick of pixels.
+
+    The two compute the same; narrow ResNets of earlier versions have the former.
+    """
+    picks = {
+        config["name"]: (config, inbound)
+        for class_name, _, config, inbound in layers
+        if (class_name, config.get("pool_size")) == ("AveragePooling2D", [1, 1])
+    }
+    folded = []
+    for class_name, module, config, inbound in layers:
+        pick = config["name"].removesuffix("_0") + "_pick"
+        if pick in picks and config["strides"] == [1, 1]:
+            window, inbound = picks.pop(pick)
+            config |= {key: window[key] for key in ("strides", "padding")}
+        if config["name"] not in picks:
+            folded.append((class_name, module, config, inbound))
+    return folded
 
 
 def _plain(value):

@@ -15,6 +15,7 @@ from keras import layers
 from keras_vicreg.encoders.images import image_input
 
 BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
+NARROW = 16  # channels; of fewer no convolution skips pixels, see `_downsample`
 MAX_WIDTH = 4  # of the standard network: SimCLR's widest
 
 
@@ -75,10 +76,7 @@ def resnet(
             stride = 2 if stage > 0 and i == 0 else 1
             shortcut = x
             if stride == 2 or x.shape[-1] != filters * expansion:
-                shortcut = _conv_bn(
-                    *(x, filters * expansion, 1, stride),
-                    *(f"{prefix}_downsample_0", f"{prefix}_downsample_1"),
-                )
+                shortcut = _downsample(x, filters * expansion, stride, prefix)
             x = add_block(x, filters, stride, prefix)
             x = layers.Add(name=f"{prefix}_add")([x, shortcut])
             last = i == depth - 1
@@ -127,6 +125,21 @@ def _bottleneck(x, filters, stride, prefix):
     x = _conv_bn(x, filters, 3, stride, f"{prefix}_conv2", f"{prefix}_bn2")
     x = layers.ReLU(name=f"{prefix}_relu2")(x)
     return _conv_bn(x, 4 * filters, 1, 1, f"{prefix}_conv3", f"{prefix}_bn3", "zeros")
+
+
+def _downsample(x, filters, stride, prefix):
+    """A shortcut to other filters or a smaller feature map."""
+    if stride > 1 and x.shape[-1] < NARROW:
+        # The kernel gradient of a strided 1x1 convolution of fewer than 16 channels
+        # writes out of bounds in oneDNN, which TensorFlow runs on a CPU: the process
+        # crashes. The pixels that such a convolution reads are picked before it.
+        name = f"{prefix}_downsample_pick"
+        pick = layers.AveragePooling2D(
+            1, stride, data_format="channels_last", name=name
+        )
+        x, stride = pick(x), 1
+    names = (f"{prefix}_downsample_0", f"{prefix}_downsample_1")
+    return _conv_bn(x, filters, 1, stride, *names)
 
 
 def _conv_bn(x, filters, kernel, stride, conv_name, bn_name, gamma="ones"):

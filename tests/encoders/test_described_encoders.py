@@ -1,6 +1,7 @@
 """Encoders are known by their layers: the name and options that rebuild them."""
 
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -54,15 +55,32 @@ def test_every_encoder_is_described(name):
         assert describe_encoder(model)[0] == name
 
 
-def altered(change):
+def test_a_narrow_encoder_of_an_earlier_version_is_described():
+    """It has a strided convolution where there is a pick of pixels now."""
+    assert kv.VICReg  # which the file names
+    file = Path(__file__).parents[1] / "saved" / "model.keras"
+    model = keras.saving.load_model(file).encoder
+    name, options = describe_encoder(model)
+    assert (name, options["width"]) == ("resnet18", 1 / 16)
+    copy = kv.encoder(name, **options)
+    copy.set_weights(model.get_weights())
+    x = images(32)
+    np.testing.assert_allclose(outputs(copy, x), outputs(model, x), rtol=1e-5)
+
+
+def altered(change, width=0.25):
     """A function that makes an encoder and changes something in it."""
 
     def make():
-        model = kv.encoder("resnet18", (32, 32, 3), width=0.25)
+        model = kv.encoder("resnet18", (32, 32, 3), width=width)
         change(model)
         return model
 
     return make
+
+
+def pick(model):
+    return model.get_layer("layer2_0_downsample_pick")
 
 
 @pytest.mark.parametrize(
@@ -75,6 +93,8 @@ def altered(change):
         altered(
             lambda m: setattr(m.get_layer("normalization"), "scale", [[[9, 9, 9]]])
         ),
+        altered(lambda m: setattr(pick(m), "pool_size", (2, 2)), width=1 / 16),
+        altered(lambda m: setattr(pick(m), "strides", (3, 3)), width=1 / 16),
         lambda: resnet("basic", (1, 1, 1, 1), 1, (32, 32, 3)),
     ],
 )
