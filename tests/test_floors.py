@@ -29,6 +29,7 @@ FLOORS = {
     "heads": 1,
     "optimizers": 1,
     "atomic_folder": 1,
+    "epoch_lines": 1,
     "terminal": 0,
 }
 KNOWS_THE_BACKEND = {

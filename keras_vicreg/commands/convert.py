@@ -3,6 +3,8 @@
 Nothing is imported before the command runs, so that `--help` answers at once.
 """
 
+from keras_vicreg.commands.options import output_folder
+
 
 def add_convert(commands, shared) -> None:
     """Adds `keras-vicreg convert` to the subparsers."""
@@ -17,7 +19,7 @@ def add_convert(commands, shared) -> None:
     parser.set_defaults(command=run_convert)
     add = parser.add_argument
     add("checkpoint", metavar="CHECKPOINT")
-    add("--out", metavar="DIR", help="folder for the preset")
+    add("--out", metavar="DIR", type=output_folder, help="folder for the preset")
     add("--prefix", help="which network, where there are several; its keys begin so")
     add("--dry-run", action="store_true", help="say what it is, write nothing")
 

@@ -5,9 +5,17 @@ Nothing is imported before a command runs, so that `--help` answers at once.
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import keras_vicreg as kv
+from keras_vicreg.commands.options import (
+    check_output_file,
+    output_file,
+    positive,
+    share,
+    whole,
+)
 from keras_vicreg.terminal import printable
 
 
@@ -28,7 +36,9 @@ def add_evaluate(commands, shared) -> None:
         "commas between; default: knn, without labels quality",
     )
     parser.add_argument(
-        "--out", help="file for the results; default: evaluation.json in the folder"
+        "--out",
+        type=output_file,
+        help="file for the results; default: evaluation.json in the folder",
     )
 
 
@@ -44,18 +54,28 @@ def add_finetune(commands, shared) -> None:
     parser.set_defaults(command=finetune)
     _add_shared(parser, "labelled, with a train and a test split")
     add = parser.add_argument
-    add("--labels", type=float, default=1.0, help="share of each class; default: 1")
-    add("--epochs", type=int, help="default: 20, or as many as make 500 steps")
-    add("--batch-size", type=int, help="default: 256, or a tenth of the images")
-    add("--encoder-rate", type=float, help="learning rate; default: the authors'")
-    add("--head-rate", type=float, help="learning rate; default: the authors'")
-    add("--seeds", type=int, default=1, help="runs, each on other images; default: 1")
+    add(
+        "--labels",
+        dest="label_fraction",
+        type=share,
+        default=1.0,
+        help="share of each class; default: 1",
+    )
+    add("--epochs", type=whole(1), help="default: 20, or as many as make 500 steps")
+    add("--batch-size", type=whole(1), help="default: 256, or a tenth of the images")
+    add("--encoder-rate", type=positive, help="learning rate; default: the authors'")
+    add("--head-rate", type=positive, help="learning rate; default: the authors'")
+    add("--seeds", type=whole(1), default=1, help="runs on other images; default: 1")
     add(
         "--from-scratch",
         action="store_true",
         help="train the same network from random weights too, and compare",
     )
-    add("--out", help="file for the results; default: finetune.json in the folder")
+    add(
+        "--out",
+        type=output_file,
+        help="file for the results; default: finetune.json in the folder",
+    )
 
 
 def add_embed(commands, shared) -> None:
@@ -71,7 +91,7 @@ def add_embed(commands, shared) -> None:
     parser.set_defaults(command=embed)
     _add_shared(parser, "sample, a folder, tfds:NAME or hf:NAME")
     parser.add_argument("--split", default="all", help="default: all")
-    parser.add_argument("--out", metavar="FILE.npz", required=True)
+    parser.add_argument("--out", metavar="FILE.npz", type=output_file, required=True)
 
 
 def _add_shared(parser, data_help: str) -> None:
@@ -107,14 +127,15 @@ def evaluate(options) -> dict:
     if not labelled:
         protocols = _without_labels(options.data, protocols, known.LABELLED)
     encoder, folder = _open(options.encoder)
+    file = _file(options, folder, "evaluation")
+    stored = _stored(file)
     splits = {
         split: _load(encoder, options, split, labels=labelled)
         for split in (("train", "test") if labelled else ("all",))
     }
     test = splits["test" if labelled else "all"]
     found = known.measure(encoder, splits.get("train"), test, protocols)
-    name, file = f"trained, on {options.data}", _file(options, folder, "evaluation")
-    stored = json.loads(file.read_text()) if file.exists() else {}
+    name = f"trained, on {options.data}"
     stored[name] = {**stored.get(name, {}), **found}
     rows = {key: row for key, row in stored[name].items() if key in known.PROTOCOLS}
     stored[name]["measured on"] = provenance(encoder, **splits)
@@ -143,20 +164,23 @@ def finetune(options) -> dict:
         ValueError: if encoder, data or an option are unusable.
     """
     from keras_vicreg.data.folder_report import announce
+    from keras_vicreg.epoch_lines import BAR, LINES
     from keras_vicreg.evaluation import fine_tune
     from keras_vicreg.evaluation.protocols import table
     from keras_vicreg.evaluation.provenance import provenance
 
     announce(options.data)
     encoder, folder = _open(options.encoder)
+    file = _file(options, folder, "finetune")
+    stored = _stored(file)
     splits = {split: _load(encoder, options, split) for split in ("train", "test")}
     given = {
-        "label_fraction": options.labels,
+        "label_fraction": options.label_fraction,
         "epochs": options.epochs,
         "batch_size": options.batch_size,
         "head_rate": options.head_rate,
         "seeds": tuple(range(options.seeds)),
-        "verbose": "auto",
+        "verbose": BAR if sys.stdout.isatty() else LINES,
     }
     rate = options.encoder_rate
     rows = {"pretrained": fine_tune(encoder, **splits, encoder_rate=rate, **given)}
@@ -175,9 +199,7 @@ def finetune(options) -> dict:
     if options.from_scratch:
         found["difference"] = _difference(*rows.values())
     found["measured on"] = provenance(encoder, **splits)
-    file = _file(options, folder, "finetune")
-    stored = json.loads(file.read_text()) if file.exists() else {}
-    stored[f"{options.labels:g} of the labels of {options.data}"] = found
+    stored[f"{options.label_fraction:g} of the labels of {options.data}"] = found
     _write(file, stored)
     return found
 
@@ -271,7 +293,22 @@ def _difference(pretrained, from_scratch) -> dict:
 
 
 def _file(options, folder: Path, name: str) -> Path:
-    return Path(options.out) if options.out else folder / f"{name}.json"
+    """Where the results go, checked before the work for them."""
+    if options.out:
+        return Path(options.out)
+    file = folder / f"{name}.json"
+    try:
+        check_output_file(file)
+    except ValueError as error:
+        raise ValueError(f"{error}. There is `--out` for another place.") from None
+    return file
+
+
+def _stored(file: Path) -> dict:
+    """What a file of results holds already."""
+    from keras_vicreg.runs.folder import RunFolder
+
+    return RunFolder(file.parent).read_json(file.name) or {}
 
 
 def _write(file: Path, content: dict) -> None:

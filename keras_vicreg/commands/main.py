@@ -1,13 +1,20 @@
 """The command line, `keras-vicreg`. Frameworks are imported when a command runs."""
 
 import argparse
+import contextlib
 import os
+import re
 import sys
 import warnings
 
 from keras_vicreg import __version__
 from keras_vicreg.commands import convert, evaluate, presets, pretrain, preview, report
+from keras_vicreg.commands.streams import lasting, silent
 from keras_vicreg.terminal import printable
+
+BACKENDS = ("tensorflow", "jax", "torch")
+# What is called otherwise inside than the option that it comes from.
+INSIDE = {"name": "encoder", "peak": "learning_rate", "recipe": "views"}
 
 
 def main(arguments=None) -> int:
@@ -20,7 +27,13 @@ def main(arguments=None) -> int:
         The exit code: 0 done, 2 bad usage or bad input (one line on stderr), 1
         anything else.
     """
-    options = build_parser().parse_args(arguments)
+    with lasting():
+        options = build_parser().parse_args(arguments)
+        with silent() if options.quiet else contextlib.nullcontext():
+            return _run(options)
+
+
+def _run(options) -> int:
     if options.backend:
         os.environ["KERAS_BACKEND"] = options.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -29,7 +42,7 @@ def main(arguments=None) -> int:
         _import_keras()
         options.command(options)
     except _bad_input() as error:
-        return _fail(error, code=2)
+        return _fail(_with_option_names(error, options.option_names), code=2)
     except OSError as error:
         return _fail(error, code=1)
     except KeyboardInterrupt:
@@ -51,6 +64,14 @@ def _import_keras() -> None:
         os.dup2(nowhere.fileno(), 2)
     try:
         import keras  # noqa: F401
+    except ImportError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in BACKENDS:
+            raise
+        raise ImportError(
+            f"The backend {package} is not installed: "
+            f"pip install 'keras-vicreg[{package}]', or --backend with another one."
+        ) from error
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
@@ -68,6 +89,18 @@ def _fail(error, code: int) -> int:
     line = _one_line(error) or type(error).__name__
     print(f"keras-vicreg: error: {line}", file=sys.stderr)
     return code
+
+
+def _with_option_names(error, names: dict[str, str]) -> str:
+    """The message, with a command's options for the arguments inside: `--batch-size`.
+
+    Args:
+        error: anything.
+        names: of the options, by argument.
+    """
+    inside = {name: names[a] for name, a in INSIDE.items() if a in names}
+    names = {**inside, **names}
+    return re.sub(r"(?<=`)(\w+)(?=`)", lambda m: names.get(m[1], m[1]), str(error))
 
 
 def _one_line(message) -> str:
@@ -96,8 +129,11 @@ def build_parser() -> argparse.ArgumentParser:
     shared = _Parser(add_help=False)
     shared.add_argument(
         "--backend",
-        choices=("tensorflow", "jax", "torch"),
+        choices=BACKENDS,
         help="of Keras; default: KERAS_BACKEND, or else tensorflow",
+    )
+    shared.add_argument(
+        "--quiet", action="store_true", help="print warnings and errors alone"
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for add in (
@@ -114,7 +150,18 @@ def build_parser() -> argparse.ArgumentParser:
         presets.add_info,
     ):
         add(commands, shared)
+    for command in commands.choices.values():
+        command.set_defaults(option_names=_option_names(command))
     return parser
+
+
+def _option_names(parser) -> dict[str, str]:
+    """The options of a command by the arguments that they fill in."""
+    return {
+        action.dest: action.option_strings[-1]
+        for action in parser._actions
+        if action.option_strings
+    }
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 Nothing is imported before a command runs, so that `--help` answers at once.
 """
 
+import inspect
 import pathlib
 
+from keras_vicreg.commands.options import output_folder
 from keras_vicreg.terminal import printable
 
 
@@ -29,7 +31,7 @@ def add_pull(commands, shared) -> None:
     parser.set_defaults(command=_given_options(pull))
     add = parser.add_argument
     add("handle", metavar="hf://user/repo")
-    add("folder", metavar="DIR")
+    add("folder", metavar="DIR", type=output_folder)
     add("--revision", help="branch, tag or commit; default: main")
     _add_hub_options(add)
 
@@ -60,15 +62,11 @@ def _add_hub_options(add, dry_run: bool = True) -> None:
 
 
 def _given_options(command):
-    """The options are the arguments of `command`."""
+    """The options of its names are the arguments of `command`."""
+    names = inspect.signature(command).parameters
 
     def run(options):
-        given = {
-            key: value
-            for key, value in vars(options).items()
-            if key not in ("command", "backend")
-        }
-        command(**given)
+        command(**{key: v for key, v in vars(options).items() if key in names})
 
     return run
 

@@ -5,8 +5,17 @@ No framework is imported before the command runs, so that `--help` answers at on
 
 import argparse
 import dataclasses
+import sys
 import time
 
+from keras_vicreg.commands.options import (
+    LARGEST_SEED,
+    not_negative,
+    output_folder,
+    positive,
+    whole,
+    widths,
+)
 from keras_vicreg.runs.recipes import (
     NETWORK,
     OPTIMIZERS,
@@ -27,43 +36,52 @@ def add_pretrain(commands, shared) -> None:
         "the embedded photographs, in under three minutes on two processor cores. "
         "Run again with the same --run-dir, it resumes.",
     )
-    parser.set_defaults(command=run_pretrain, backend=None)
+    parser.set_defaults(command=run_pretrain, backend=None, quiet=False)
     add = parser.add_argument
     add("--data", help="sample, a folder, tfds:NAME or hf:NAME; default: sample")
     add("--data-dir", help="where tfds: and hf: data sets are prepared")
-    add("--image-size", type=int, help="of the views, px; default: that of the images")
+    add(
+        "--image-size",
+        type=whole(8),
+        help="of the views, px; default: that of the images",
+    )
     add(
         "--encoder",
         help="resnet18 and others, applications:NAME, FILE.keras, or module:function "
         "for a backbone of your own; default: resnet18",
     )
     add("--stem", choices=("imagenet", "cifar"), help="default: cifar up to 64 px")
-    add("--width", type=float, help="fraction of the standard width; default: 1")
+    add("--width", type=positive, help="fraction of the standard width; default: 1")
     add("--from", dest="start_from", metavar="PRESET", help="go on from its weights")
     add("--method", help="default: vicreg")
-    add("--expander", type=_widths, metavar="N,N,N", help="widths of its layers")
+    add("--expander", type=widths, metavar="N,N,N", help="widths of its layers")
     add("--views", metavar="RECIPE", help="default: vicreg_cifar up to 64 px, vicreg")
-    add("--epochs", type=int, help="default: 100")
-    add("--batch-size", type=int, help="default: 256")
+    add("--epochs", type=whole(1), help="default: 100")
+    add("--batch-size", type=whole(2), help="default: 256")
     add("--optimizer", choices=OPTIMIZERS, help="default: lars")
-    add("--learning-rate", type=float, help="peak; default: the paper's for the batch")
-    add("--weight-decay", type=float, help="default: 1e-6")
-    add("--warmup-epochs", type=float, help="default: 10, at most a tenth of all")
+    add(
+        "--learning-rate",
+        type=positive,
+        help="peak; default: the paper's for the batch",
+    )
+    add("--weight-decay", type=not_negative, help="default: 1e-6")
+    add(
+        "--warmup-epochs", type=not_negative, help="default: 10, at most a tenth of all"
+    )
     add("--precision", choices=PRECISIONS, help="default: float32")
-    add("--microbatch-size", type=int, help="images at a time, to spare memory")
+    add("--microbatch-size", type=whole(1), help="images at a time, to spare memory")
     add("--remat", action="store_true", help="compute again, to spare memory")
-    add("--seed", type=int, help="of weights, order and views; default: 0")
-    add("--run-dir", help="default: runs/DATE-TIME; processes of one run share it")
+    add("--seed", type=whole(0, LARGEST_SEED), help="of all draws; default: 0")
+    add(
+        "--run-dir",
+        type=output_folder,
+        help="default: runs/DATE-TIME; processes of one run share it",
+    )
     add(
         "--distribution",
         help="auto, mirrored, multi_worker, data_parallel or none; default: auto, all "
         "devices there are",
     )
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    """`"512,512"` -> `(512, 512)`."""
-    return tuple(int(width) for width in text.split(","))
 
 
 def run_pretrain(options) -> None:
@@ -76,6 +94,9 @@ def run_pretrain(options) -> None:
         given = {**quickstart, **given}
     recipe = Recipe(**given)
     run_dir = getattr(options, "run_dir", None) or time.strftime("runs/%Y%m%d-%H%M%S")
+    from keras_vicreg.epoch_lines import BAR, LINES
     from keras_vicreg.runs.pretraining import pretrain
 
-    pretrain(recipe, run_dir, distribution=getattr(options, "distribution", "auto"))
+    distribution = getattr(options, "distribution", "auto")
+    verbose = BAR if sys.stdout.isatty() else LINES
+    pretrain(recipe, run_dir, verbose, distribution)

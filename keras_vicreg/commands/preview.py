@@ -5,6 +5,7 @@ Nothing is imported before the command runs, so that `--help` answers at once.
 
 import os
 
+from keras_vicreg.commands.options import LARGEST_SEED, output_file, whole
 from keras_vicreg.terminal import printable
 
 
@@ -22,10 +23,14 @@ def add_preview(commands, shared) -> None:
     add("--data", default="sample", help="sample, a folder, tfds:NAME or hf:NAME")
     add("--data-dir", help="where tfds: and hf: data sets are prepared")
     add("--recipe", default="vicreg", help="of the views; default: vicreg")
-    add("--image-size", type=int, help="of the views, px; default: that of the images")
-    add("--count", type=int, default=16, help="number of images; default: 16")
-    add("--seed", type=int, default=0, help="of choice and views; default: 0")
-    add("--out", default="views.png", help="PNG file; default: views.png")
+    add(
+        "--image-size",
+        type=whole(1),
+        help="of the views, px; default: that of the images",
+    )
+    add("--count", type=whole(1), default=16, help="number of images; default: 16")
+    add("--seed", type=whole(0, LARGEST_SEED), default=0, help="of all; default: 0")
+    add("--out", type=output_file, default="views.png", help="default: views.png")
 
 
 def run_preview(options) -> None:

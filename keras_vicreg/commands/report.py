@@ -3,6 +3,7 @@
 Nothing is imported before the command runs, so that `--help` answers at once.
 """
 
+from keras_vicreg.commands.options import output_file
 from keras_vicreg.terminal import printable
 
 
@@ -19,7 +20,11 @@ def add_report(commands, shared) -> None:
     parser.set_defaults(command=run_report)
     parser.add_argument("runs", metavar="RUN", nargs="+", help="run folder")
     parser.add_argument(
-        "--out", metavar="FILE.html", default="report.html", help="default: report.html"
+        "--out",
+        metavar="FILE.html",
+        type=output_file,
+        default="report.html",
+        help="default: report.html",
     )
 
 

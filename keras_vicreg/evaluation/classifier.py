@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_vicreg.data.untuned_inputs import untuned_inputs
+from keras_vicreg.epoch_lines import progress
 from keras_vicreg.evaluation.crops import random_crops
 from keras_vicreg.evaluation.sgd import TwoRateSGD, cosine_by_epoch
 
@@ -78,7 +79,7 @@ def train_classifier(
         numbers: array `(n,)`, class numbers from 0.
         size: `(height, width)` of the crops.
         seed: int, of order and crops.
-        verbose: as in `keras.Model.fit`.
+        verbose: as in `keras.Model.fit`; 2 is one line an epoch.
         epochs, batch_size, head_rate, encoder_rate, weight_decay: see `kv.fine_tune`.
     """
     shown = keras.Input(images.shape[1:], dtype=images.dtype.name)
@@ -94,6 +95,7 @@ def train_classifier(
     schedule = keras.callbacks.LearningRateScheduler(
         lambda epoch: cosine_by_epoch(head_rate, epoch, epochs)
     )
+    verbose, lines = progress(verbose)
     batches = LabelledBatches(images, numbers, batch_size, seed)
     order = keras.callbacks.LambdaCallback(
         on_epoch_begin=lambda epoch, _: batches.start(epoch)
@@ -102,7 +104,7 @@ def train_classifier(
         untuned_inputs(batches),
         epochs=epochs,
         shuffle=False,  # the batches are; Keras would change their order once more
-        callbacks=[schedule, order],
+        callbacks=[schedule, order, *lines],
         verbose=verbose,
     )
 

@@ -79,7 +79,7 @@ def fine_tune(
         head_rate: float, of the head. Defaults to `None`: 0.08 and 0.1.
         seeds: ints; each chooses images, weights of the head, crops and order anew.
             Defaults to `(0,)`.
-        verbose: as in `keras.Model.fit`. Defaults to 0.
+        verbose: as in `keras.Model.fit`; 2 is one line an epoch. Defaults to 0.
 
     Returns:
         A `FineTuned` with `top1`, `top1_interval`, `top5`, `top1_by_seed`,

@@ -1,5 +1,7 @@
 """Subsets of images: stratified and seeded, or evenly spaced."""
 
+import warnings
+
 import numpy as np
 
 from keras_vicreg.data.in_memory import as_images
@@ -23,6 +25,8 @@ def stratified_subset(labels, fraction: float, seed: int = 0) -> np.ndarray:
     Raises:
         ValueError: if `fraction` is out of its range.
 
+    Warns where the share of a class is less than one image.
+
     Example:
 
     >>> stratified_subset([0, 0, 0, 0, 1, 1], 0.5)
@@ -35,11 +39,19 @@ def stratified_subset(labels, fraction: float, seed: int = 0) -> np.ndarray:
         )
     labels = np.asarray(labels)
     rng = np.random.default_rng(seed)
-    chosen = []
-    for each in np.unique(labels):
+    chosen, short = [], 0
+    classes = np.unique(labels)
+    for each in classes:
         members = np.flatnonzero(labels == each)
-        count = max(1, round(fraction * len(members)))
-        chosen.append(rng.permutation(members)[:count])
+        count = round(fraction * len(members))
+        short += count < 1
+        chosen.append(rng.permutation(members)[: max(1, count)])
+    if short:
+        warnings.warn(
+            f"{fraction:g} of the labels is less than one image of {short} of "
+            f"{len(classes)} classes; of each of them one image is taken.",
+            stacklevel=2,
+        )
     return np.sort(np.concatenate(chosen))
 
 

@@ -27,7 +27,8 @@ class RunFolder:
     Of several processes, all read and the chief alone writes.
 
     Args:
-        path: the folder, made where there is none. Several processes share it.
+        path: the folder, made when the first file is written into it. Several
+            processes share it.
 
     Raises:
         ValueError: if `path` is a file.
@@ -37,8 +38,6 @@ class RunFolder:
         self.path = Path(path)
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"`run_dir` must be a folder. Received: {path} (a file)")
-        if replicas.is_chief():
-            self.path.mkdir(parents=True, exist_ok=True)
         self.checkpoint = self.path / "checkpoint"
         self.encoder = self.path / "encoder"
         self.encoder_file = self.path / "encoder.keras"
@@ -46,22 +45,26 @@ class RunFolder:
         self.history = self.path / "history.csv"
 
     def read_json(self, name: str) -> dict | None:
-        """Content of a JSON file of the run, `None` where there is none."""
+        """The object in a JSON file of the run, `None` where there is none."""
         file = self.path / name
         if not file.exists():
             return None
         try:
             if not file.is_file() or file.stat().st_size > MAX_JSON:
                 raise ValueError(f"no file, or one of more than {MAX_JSON} bytes")
-            return json.loads(file.read_text())
+            content = json.loads(file.read_text())
+            if not isinstance(content, dict):
+                raise ValueError(f"no object, but {type(content).__name__}")
+            return content
         except (RecursionError, ValueError) as error:
             raise ValueError(
-                f"{file} must be a JSON file. Received: {error}"
+                f"{file} must hold a JSON object. Received: {error}"
             ) from error
 
     def write_json(self, name: str, content: dict) -> None:
         """Writes a JSON file, in place of an older one."""
         if replicas.is_chief():
+            self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.path / name, json.dumps(content, indent=2) + "\n")
 
     def read_history(self) -> list[dict]:

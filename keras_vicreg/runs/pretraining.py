@@ -17,6 +17,7 @@ from keras_vicreg.devices.local_copy import LocalCopy
 from keras_vicreg.devices.microbatch import check_microbatch_size
 from keras_vicreg.devices.rematerialization import rematerialize
 from keras_vicreg.encoders.named_backbones import load_backbone
+from keras_vicreg.epoch_lines import progress
 from keras_vicreg.evaluation.protocols import measure, table
 from keras_vicreg.runs.card import card_of
 from keras_vicreg.runs.curves import draw_curves
@@ -48,7 +49,8 @@ def pretrain(
     Args:
         recipe: what the run is.
         run_dir: path of the run folder, see `keras_vicreg.runs.folder`.
-        verbose: as in `keras.Model.fit`. Defaults to `"auto"`.
+        verbose: as in `keras.Model.fit`; 2 is one line an epoch. Defaults to
+            `"auto"`.
         distribution: the devices to train on, as in `kv.distribution`. Defaults to
             `"auto"`, all there are.
 
@@ -245,14 +247,15 @@ def _fit(model, batches, recipe, folder, callbacks, verbose) -> None:
     resume = kv.callbacks.Resume(folder.checkpoint)
     if resume.epoch:
         _say(f"Going on after epoch {resume.epoch} of {recipe.epochs}.")
+    verbose, lines = progress(verbose if replicas.is_chief() else 0)
     begin, first = time.perf_counter(), resume.epoch
     try:
         model.fit(
             batches,
             epochs=recipe.epochs,
             initial_epoch=resume.epoch,
-            callbacks=[*callbacks, HistoryFile(folder), resume],
-            verbose=verbose if replicas.is_chief() else 0,
+            callbacks=[*callbacks, HistoryFile(folder), resume, *lines],
+            verbose=verbose,
         )
         if first < recipe.epochs:
             _say(f"Training took {time.perf_counter() - begin:.0f} s.")

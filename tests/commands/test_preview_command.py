@@ -23,8 +23,8 @@ def test_preview_draws_images_and_views(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--recipe", "magic"], "`recipe` must be one of"),
-        (["--count", "0"], "`count` must be at least 1"),
+        (["--recipe", "magic"], "`--recipe` must be one of"),
+        (["--count", "4000"], "`--count` must be at least 1"),
         (["--data", "no/such/folder"], "no such folder"),
     ],
 )

@@ -220,8 +220,8 @@ def test_a_run_without_encoder_or_images_still_has_its_curves(runs, tmp_path):
 
 DAMAGES = {
     "config.json": [
-        ("{", "must be a JSON file"),
-        ("[]", "must hold the recipe of a run"),
+        ("{", "must hold a JSON object"),
+        ("[]", "must hold a JSON object. Received: no object, but list"),
         ('{"recipe": {"epochs": "many"}}', "`epochs` must be an integer"),
         ('{"recipe": {"data": 3}}', "data=3"),
         ('{"recipe": {"magic": 3}}', "magic"),
@@ -239,8 +239,8 @@ DAMAGES = {
         ("\x00\xff", "must hold a row of numbers"),
     ],
     "evaluation.json": [
-        ("{'trained'}", "must be a JSON file"),
-        ("[1]", "must hold results"),
+        ("{'trained'}", "must hold a JSON object"),
+        ("[1]", "must hold a JSON object"),
         ('{"trained": {"knn": 3}}', "must hold results"),
         ('{"trained": {"knn": {"top1": "high"}}}', "must hold results"),
         ('{"trained": {"knn": {"top1": NaN, "top1_interval": [0, 1]}}}', "must hold"),
@@ -282,7 +282,7 @@ def test_command_writes_the_page(runs, page, tmp_path, capsys):
     assert cli.main(["report", *map(str, runs), "--out", str(out)]) == 0
     assert out.read_bytes() == page.read_bytes()
     printed = capsys.readouterr().out
-    assert "Measuring first." in printed
+    assert "Measuring first on " in printed
     assert f"Written: {out}, " in printed
 
 

@@ -238,14 +238,14 @@ def test_jax_on_two_devices_makes_the_run_of_one(options, tmp_path):
     [
         (["--distribution", "horovod"], "`strategy` must be one of auto, mirrored"),
         (["--microbatch-size", "48"], "must be a divisor of the batch size"),
-        (["--microbatch-size", "0"], "must be a positive integer"),
+        (["--microbatch-size", "512"], "must be a divisor of the batch size"),
     ],
 )
 def test_what_cannot_be_dealt_out_leaves_no_run(arguments, message, tmp_path, capsys):
     run = tmp_path / "run"
     assert cli.main(["pretrain", "--run-dir", str(run), *arguments]) == 2
     assert message in capsys.readouterr().err
-    assert not (run / "config.json").exists()
+    assert not run.exists()
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="of TensorFlow")

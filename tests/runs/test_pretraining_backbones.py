@@ -110,9 +110,9 @@ def test_such_a_run_is_no_preset(run, capsys):
         (["--encoder", "my_backbone:other"], "must hold a function 'other'"),
         (
             ["--encoder", "my_backbone:backbone", "--width", "0.5"],
-            "unless `encoder` is",
+            "unless `--encoder` is",
         ),
-        (["--encoder", "vit_tiny", "--stem", "cifar"], "unless `encoder` is a ResNet"),
+        (["--encoder", "vit_tiny", "--stem", "cifar"], "unless `--encoder` is a"),
     ],
 )
 def test_what_names_no_backbone_is_refused(options, message, run, capsys):
@@ -121,4 +121,4 @@ def test_what_names_no_backbone_is_refused(options, message, run, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
     # Corrected, the command can use the same folder.
-    assert not Path("bad/config.json").exists()
+    assert not Path("bad").exists()
