@@ -57,9 +57,11 @@ class Resume(keras.callbacks.Callback):
 
     def _state(self) -> list:
         """Every variable a step reads or changes, in the order of their making."""
+        optimizer = self.model.optimizer
         # Without its variables there would be nothing to restore the state into.
-        self.model.optimizer.build(self.model.trainable_variables)
-        return [*self.model.variables, *self.model.optimizer.variables]
+        if not optimizer.built:  # one that scales the loss would make them once more
+            optimizer.build(self.model.trainable_variables)
+        return [*self.model.variables, *optimizer.variables]
 
     def _batches(self):
         """Those of arrays that the model is fitted to, whose seed is their order."""
@@ -110,7 +112,7 @@ class Resume(keras.callbacks.Callback):
         temporary = self.folder / ".part.npz"
         try:
             # Not HDF5: its library crashes the process where a disk is full.
-            state = map(keras.ops.convert_to_numpy, self._state())
+            state = map(_storable, self._state())
             batches = self._batches()
             order = {} if batches is None else {ORDER: batches.seed}
             np.savez(temporary, *state, **order)
@@ -120,3 +122,9 @@ class Resume(keras.callbacks.Callback):
         for done, path in older.items():
             if done != epoch + 1:
                 path.unlink(missing_ok=True)
+
+
+def _storable(variable):
+    """The value of a variable; where NumPy has no such dtype, bfloat16, as float32."""
+    value = keras.ops.convert_to_numpy(variable)
+    return value.astype("float32") if value.dtype.kind == "V" else value

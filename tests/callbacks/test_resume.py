@@ -1,6 +1,7 @@
 """Checkpoints: whole or not there, and refused where they do not fit."""
 
 import keras
+import numpy as np
 import pytest
 import toys
 
@@ -83,3 +84,89 @@ def test_the_order_of_an_interrupted_fit_goes_on_whatever_the_seed(tmp_path):
     parts = orders(tmp_path / "parts", 1, seed=1), orders(tmp_path / "parts", 3, seed=2)
     assert parts[0] + parts[1] == whole
     assert len({tuple(order) for order in whole}) == 3
+
+
+class Killed(Exception):
+    """What ends a process, between two steps."""
+
+
+def dies_in(epoch):
+    """A callback that raises `Killed` after the first step of an epoch."""
+    begun = []
+
+    def after_a_step(batch, logs):
+        if begun[-1] == epoch:
+            raise Killed
+
+    return keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda number, logs: begun.append(number),
+        on_train_batch_end=after_a_step,
+    )
+
+
+def scaled(optimizer):
+    """One that doubles its scale of the loss after every 2 steps."""
+    return keras.optimizers.LossScaleOptimizer(
+        optimizer, initial_scale=256.0, dynamic_growth_steps=2
+    )
+
+
+OPTIMIZERS = {
+    "lars": lambda: kv.LARS(kv.warmup_cosine(0.5, 8, 2), weight_decay=1e-3),
+    "sgd": lambda: keras.optimizers.SGD(kv.warmup_cosine(0.05, 8, 2), 0.9),
+    "adamw": lambda: keras.optimizers.AdamW(0.01, use_ema=True),
+    "adam": lambda: keras.optimizers.Adam(0.01, amsgrad=True, global_clipnorm=1.0),
+    "lamb": lambda: keras.optimizers.Lamb(0.01),
+    "scaled lars": lambda: scaled(OPTIMIZERS["lars"]()),
+    "scaled adamw": lambda: scaled(OPTIMIZERS["adamw"]()),
+}
+POLICIES = ("float32", "mixed_float16", "mixed_bfloat16", "bfloat16")
+TELLING = {("lars", "mixed_float16"), ("adamw", "bfloat16")}
+
+
+@pytest.fixture
+def policy(request):
+    keras.config.set_dtype_policy(request.param)
+    yield request.param
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize(
+    ("optimizer", "policy"),
+    [
+        (optimizer, policy)
+        if (optimizer, policy) in TELLING
+        else pytest.param(optimizer, policy, marks=pytest.mark.slow)
+        for optimizer in OPTIMIZERS
+        for policy in POLICIES
+    ],
+    indirect=["policy"],
+)
+def test_every_state_is_that_of_a_run_without_interruption(optimizer, policy, tmp_path):
+    """And of one without checkpoints: to keep them changes nothing."""
+
+    def run(*callbacks, **options):
+        model = toys.vicreg(
+            views=toys.ShiftedViews(), optimizer=OPTIMIZERS[optimizer]()
+        )
+        keras.utils.set_random_seed(2)  # of the order
+        options = {"batch_size": 16, "epochs": 3, "verbose": 0, **options}
+        history = model.fit(toys.images(32), callbacks=[*callbacks], **options).history
+        variables = [*model.variables, *model.optimizer.variables]
+        state = [(v.name, keras.ops.convert_to_numpy(v)) for v in variables]
+        return history["loss"], state
+
+    losses, state = run()
+    with pytest.raises(Killed):
+        run(kv.callbacks.Resume(tmp_path), dies_in(epoch=2))
+    resume = kv.callbacks.Resume(tmp_path)
+    assert resume.epoch == 2
+    rest, resumed = run(resume, initial_epoch=2)
+    np.testing.assert_array_equal(rest, losses[2:])
+    for (name, value), (_, other) in zip(state, resumed, strict=True):
+        assert value.dtype == other.dtype
+        np.testing.assert_array_equal(other, value, err_msg=name)
+    scales = [value for name, value in state if "dynamic_scale" in name]
+    assert len(scales) == (policy == "mixed_float16" or "scaled" in optimizer)
+    assert all(scale == 256 * 2**3 for scale in scales if "scaled" in optimizer)
