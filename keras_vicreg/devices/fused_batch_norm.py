@@ -18,9 +18,10 @@ def fused_batch_norm(model):
     """Inside, the batch normalization of feature maps in `model` is one kernel.
 
     Value, gradient and running statistics are those of `keras.layers`, to rounding.
-    Layers of vectors, of another axis, renormalizing, masked or frozen ones, and all
-    of them outside of training, do as ever; and so does every layer where there are
-    several replicas, of which the kernel knows nothing, or XLA, which has its own.
+    Layers of vectors, of another axis, renormalizing, masked or frozen ones, those
+    whose weights are not float32, and all of them outside of training, do as ever; and
+    so does every layer where there are several replicas, of which the kernel knows
+    nothing, or XLA, which has its own.
 
     Args:
         model: a `keras.Model` on the TensorFlow backend.
@@ -61,6 +62,7 @@ class _FusedCall:
             and rank == 4
             and layer.axis in (-1, 3)
             and keras.backend.standardize_dtype(inputs.dtype) != "float64"
+            and layer.variable_dtype == "float32"  # the kernel's own, of any inputs
         )
         if not fused:
             return self.stock(inputs, training=training, mask=mask)

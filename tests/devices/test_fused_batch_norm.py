@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import toys
 
 import keras_vicreg as kv
 
@@ -121,6 +122,8 @@ def normalized(shape=(4, 4, 3), mask=None, frozen=False, dtype=None, **options):
         normalized(frozen=True),
         normalized(synchronized=True),
         normalized(dtype="float64"),
+        normalized(dtype="float16"),
+        normalized(dtype="bfloat16"),
     ],
 )
 def test_other_layers_do_as_ever(model):
@@ -142,3 +145,35 @@ def test_mixed_precision_is_as_close_as_it_is_precise():
     assert values.dtype == expected.dtype == tf.bfloat16
     difference = np.abs(tf.cast(values - expected, "float32")).max()
     assert difference < 0.05 * np.abs(tf.cast(expected, "float32")).max()
+
+
+@pytest.mark.parametrize("policy", ["bfloat16", "float16"])
+def test_pure_policies_train_as_with_keras_own(policy):
+    def fit(stock):
+        """A whole step; batch normalization of a subclass is none that is fused."""
+        model = toys.vicreg(views=toys.ShiftedViews())
+        if stock:
+            for layer in model.encoder.layers:
+                if type(layer) is keras.layers.BatchNormalization:
+                    layer.__class__ = type("Stock", (type(layer),), {})
+        model.fit(toys.images(32), batch_size=16, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    keras.config.set_dtype_policy(policy)
+    try:
+        ours, stock = fit(stock=False), fit(stock=True)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert ours[0].dtype.name == policy
+    assert all(map(np.array_equal, ours, stock))
+
+
+def test_a_layer_of_another_policy_than_the_model_is_not_fused():
+    x = keras.Input((4, 4, 3))
+    y = keras.layers.BatchNormalization()(x)
+    y = keras.layers.BatchNormalization(dtype="bfloat16")(y)
+    y = keras.layers.BatchNormalization(dtype="mixed_float16")(y)
+    model = keras.Model(x, y)
+    values = np.random.default_rng(0).normal(size=(8, 4, 4, 3))
+    with fused_batch_norm(model):
+        assert kernels(lambda: model(values, training=True)) == 2
