@@ -5,6 +5,13 @@ import math
 import keras
 from keras import ops
 
+from keras_vicreg.finite import check_finite
+
+
+def decays(variable) -> bool:
+    """Whether weight decay is for a variable: for no bias and no normalization's."""
+    return len(variable.shape) > 1
+
 
 @keras.saving.register_keras_serializable(package="keras_vicreg")
 class LARS(keras.optimizers.Optimizer):
@@ -56,18 +63,15 @@ class LARS(keras.optimizers.Optimizer):
             raise ValueError(
                 f"`momentum` must be in [0, 1). Received: momentum={momentum!r}"
             )
-        for key, value in [
-            ("weight_decay", weight_decay),
-            ("trust_coefficient", trust_coefficient),
-        ]:
-            if value is None or value < 0:
-                raise ValueError(f"`{key}` must be at least 0. Received: {key}={value}")
+        check_finite("weight_decay", weight_decay)
+        check_finite("trust_coefficient", trust_coefficient)
         if isinstance(exclude, str):
             raise ValueError(
                 "`exclude` must be a sequence of strings or None. "
                 f"Received: exclude={exclude!r}"
             )
-        if isinstance(learning_rate, int):
+        if not callable(learning_rate):  # a schedule is
+            check_finite("learning_rate", learning_rate)
             learning_rate = float(learning_rate)
         # The base class would decay weights apart from the gradient: not this rule's.
         super().__init__(learning_rate, name=name, **kwargs)
@@ -85,7 +89,7 @@ class LARS(keras.optimizers.Optimizer):
     def is_excluded(self, variable) -> bool:
         """Whether a variable takes part in neither decay nor adaptation."""
         if self.exclude is None:
-            return len(variable.shape) <= 1
+            return not decays(variable)
         return any(part in variable.path for part in self.exclude)
 
     def update_step(self, gradient, variable, learning_rate):
@@ -139,13 +143,12 @@ def warmup_cosine(
     Reference:
         Bardes, Ponce, LeCun, "VICReg", ICLR 2022, section 4.2.
     """
-    if not 0 <= warmup_steps < total_steps:
+    if not 0 <= warmup_steps < total_steps < math.inf:
         raise ValueError(
             "`warmup_steps` must be at least 0 and less than `total_steps`. Received: "
             f"warmup_steps={warmup_steps}, total_steps={total_steps}"
         )
-    if not peak > 0:
-        raise ValueError(f"`peak` must be greater than 0. Received: peak={peak}")
+    check_finite("peak", peak, positive=True)
     if not 0 <= final_ratio <= 1:
         raise ValueError(
             f"`final_ratio` must be in 0..1. Received: final_ratio={final_ratio}"
@@ -190,7 +193,7 @@ def recommended_learning_rate(batch_size: int, epochs: int) -> float:
         Bardes, Ponce, LeCun, "VICReg", ICLR 2022, section 4.2 and the table of batch
         sizes in the appendix.
     """
-    if batch_size < 2 or epochs < 1:
+    if not (2 <= batch_size < math.inf and 1 <= epochs < math.inf):
         raise ValueError(
             "`batch_size` must be at least 2 and `epochs` at least 1. "
             f"Received: batch_size={batch_size}, epochs={epochs}"

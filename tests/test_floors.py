@@ -30,6 +30,7 @@ FLOORS = {
     "optimizers": 1,
     "atomic_folder": 1,
     "epoch_lines": 1,
+    "finite": 0,
     "terminal": 0,
 }
 KNOWS_THE_BACKEND = {

@@ -89,14 +89,21 @@ def test_lars_configuration():
     ("options", "message"),
     [
         ({"momentum": 1.0}, r"`momentum` must be in \[0, 1\).*momentum=1.0"),
+        ({"momentum": math.nan}, r"`momentum` must be in \[0, 1\).*momentum=nan"),
         ({"weight_decay": -1.0}, "`weight_decay` must be at least 0.*-1.0"),
+        ({"weight_decay": math.nan}, "`weight_decay` must be at least 0.*nan"),
+        ({"weight_decay": None}, "`weight_decay` must be at least 0.*None"),
         ({"trust_coefficient": -1.0}, "`trust_coefficient` must be at least 0"),
+        ({"trust_coefficient": math.inf}, "`trust_coefficient` must be at .* finite"),
+        ({"learning_rate": -0.1}, "`learning_rate` must be at least 0.*-0.1"),
+        ({"learning_rate": math.nan}, "`learning_rate` must be at least 0.*nan"),
+        ({"learning_rate": "0.1"}, "`learning_rate` must be at least 0.*'0.1'"),
         ({"exclude": "bias"}, "`exclude` must be a sequence of strings"),
     ],
 )
 def test_lars_arguments_are_checked(options, message):
     with pytest.raises(ValueError, match=message):
-        kv.LARS(0.1, **options)
+        kv.LARS(**{"learning_rate": 0.1, **options})
 
 
 def schedule_reference(step, peak, total, warmup, final_ratio):
@@ -121,7 +128,12 @@ def test_warmup_cosine(warmup):
     [
         ((0.1, 10, 10), "`warmup_steps` must be"),
         ((0.1, 10, -1), "`warmup_steps` must be"),
+        ((0.1, math.nan, 1), "`warmup_steps` must be .* less than `total_steps`"),
+        ((0.1, math.inf, 1), "`warmup_steps` must be .* less than `total_steps`"),
         ((0.0, 10, 1), "`peak` must be greater than 0"),
+        ((math.nan, 10, 1), "`peak` must be greater than 0"),
+        ((math.inf, 10, 1), "`peak` must be greater than 0 and finite"),
+        ((0.1, 10, 1, math.nan), "`final_ratio` must be in 0..1"),
         ((0.1, 10, 1, 2.0), "`final_ratio` must be in 0..1"),
     ],
 )
@@ -151,3 +163,5 @@ def test_recommended_learning_rate_between_and_beyond():
     assert 0.2 < between / 4 < 0.4
     with pytest.raises(ValueError, match="batch_size=1, epochs=10"):
         kv.recommended_learning_rate(1, 10)
+    with pytest.raises(ValueError, match="batch_size=256, epochs=nan"):
+        kv.recommended_learning_rate(256, math.nan)

@@ -17,6 +17,7 @@ from keras_vicreg.evaluation.features import (
 )
 from keras_vicreg.evaluation.sgd import MOMENTUM
 from keras_vicreg.evaluation.subsets import stratified_subset
+from keras_vicreg.finite import check_finite
 
 BATCH, SMALLEST_BATCH = 256, 16
 EPOCHS, STEPS = 20, 500
@@ -167,11 +168,6 @@ def _settings(fraction, count, epochs, batch_size, encoder_rate, head_rate):
             raise ValueError(
                 f"`{name}` must be a positive integer. Received: {name}={value!r}"
             )
-    for name in ("encoder_rate", "head_rate"):
-        value = settings[name]
-        if not (value > 0 if name == "head_rate" else value >= 0):
-            raise ValueError(
-                f"`{name}` must not be negative{', nor 0' * (name == 'head_rate')}. "
-                f"Received: {name}={value!r}"
-            )
+    check_finite("encoder_rate", settings["encoder_rate"])
+    check_finite("head_rate", settings["head_rate"], positive=True)
     return settings

@@ -22,6 +22,7 @@ from keras_vicreg.evaluation.softmax_regression import (
     principal_axes,
 )
 from keras_vicreg.evaluation.subsets import stratified_subset
+from keras_vicreg.finite import check_finite
 
 REGULARIZATIONS = tuple(10.0**power for power in range(1, -7, -1))
 HELD_OUT = 0.2
@@ -78,7 +79,8 @@ def linear_probe(
         `settings`; accuracies are fractions in 0..1.
 
     Raises:
-        ValueError: for an unknown protocol, or training images of a single class.
+        ValueError: for an unknown protocol, a rate or decay that is none, or training
+            images of a single class.
 
     Example:
 
@@ -93,6 +95,8 @@ def linear_probe(
     if protocol == "lbfgs":
         found = _lbfgs(encoder, train, test, regularization, batch_size, seed)
     elif protocol == "sgd":
+        check_finite("learning_rate", learning_rate, positive=True)
+        check_finite("weight_decay", weight_decay)
         options = {
             "epochs": epochs,
             "batch_size": batch_size,

@@ -19,6 +19,7 @@ from keras_vicreg.devices.rematerialization import rematerialize
 from keras_vicreg.encoders.named_backbones import load_backbone
 from keras_vicreg.epoch_lines import progress
 from keras_vicreg.evaluation.protocols import measure, table
+from keras_vicreg.optimizers import decays
 from keras_vicreg.runs.card import card_of
 from keras_vicreg.runs.curves import draw_curves
 from keras_vicreg.runs.encoder_files import save_encoder, source_of
@@ -168,7 +169,7 @@ def build_model(recipe: Recipe, steps_per_epoch: int):
         model = method(encoder, kv.expander(recipe.expander), **options)
     if recipe.remat:
         rematerialize(model.encoder)
-    model.compile(build_optimizer(recipe, steps_per_epoch))
+    model.compile(build_optimizer(recipe, steps_per_epoch, model.trainable_variables))
     return model
 
 
@@ -183,11 +184,17 @@ def build_encoder(recipe: Recipe):
     return kv.encoder(recipe.encoder, shape, **options)
 
 
-def build_optimizer(recipe: Recipe, steps_per_epoch: int):
-    """The optimizer of a resolved recipe, with its schedule."""
-    peak = recipe.learning_rate or kv.recommended_learning_rate(
-        recipe.batch_size, recipe.epochs
-    )
+def build_optimizer(recipe: Recipe, steps_per_epoch: int, variables):
+    """The optimizer of a resolved recipe, with its schedule.
+
+    Args:
+        recipe: a resolved recipe.
+        steps_per_epoch: int, what the schedule counts.
+        variables: those that it will train, of which some take no weight decay.
+    """
+    peak = recipe.learning_rate
+    if peak is None:
+        peak = kv.recommended_learning_rate(recipe.batch_size, recipe.epochs)
     schedule = kv.warmup_cosine(
         peak,
         total_steps=recipe.epochs * steps_per_epoch,
@@ -196,8 +203,13 @@ def build_optimizer(recipe: Recipe, steps_per_epoch: int):
     if recipe.optimizer == "lars":
         return kv.LARS(schedule, weight_decay=recipe.weight_decay)
     if recipe.optimizer == "adamw":
-        return keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
-    return keras.optimizers.SGD(schedule, 0.9, weight_decay=recipe.weight_decay)
+        optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
+    else:
+        optimizer = keras.optimizers.SGD(
+            schedule, 0.9, weight_decay=recipe.weight_decay
+        )
+    optimizer.exclude_from_weight_decay([v for v in variables if not decays(v)])
+    return optimizer
 
 
 def _claim(folder: RunFolder, recipe: Recipe, images: int) -> None:

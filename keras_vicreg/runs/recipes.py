@@ -6,6 +6,8 @@ Nothing here imports a framework: the command line reads its defaults from it.
 import dataclasses
 from dataclasses import dataclass
 
+from keras_vicreg.finite import check_finite
+
 OPTIMIZERS = ("lars", "adamw", "sgd")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -38,9 +40,10 @@ class Recipe:
         optimizer: `"lars"`, `"adamw"` or `"sgd"`.
         learning_rate: the peak. Defaults to `kv.recommended_learning_rate` with LARS;
             the other optimizers need one.
-        weight_decay: of the optimizer.
-        warmup_epochs: length of the linear warm-up; may be a fraction. Defaults to
-            10, or a tenth of the epochs where that is less.
+        weight_decay: of the optimizer; biases and the parameters of normalization take
+            none.
+        warmup_epochs: length of the linear warm-up, less than `epochs`; may be a
+            fraction. Defaults to 10, or a tenth of the epochs where that is less.
         precision: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`.
         microbatch_size: number of images that the network works on at a time, where
             a batch does not fit into memory, see `kv.VICReg`. Defaults to all.
@@ -77,13 +80,8 @@ class Recipe:
             object.__setattr__(self, "expander", tuple(self.expander))
         self._check_choice("optimizer", OPTIMIZERS)
         self._check_choice("precision", PRECISIONS)
-        for name, least in [("epochs", 1), ("batch_size", 2), ("image_size", 8)]:
-            value = getattr(self, name)
-            if value is not None and (type(value) is not int or value < least):
-                raise ValueError(
-                    f"`{name}` must be an integer of at least {least}. "
-                    f"Received: {name}={value!r}"
-                )
+        self._check_integers(epochs=1, batch_size=2, image_size=8, seed=0)
+        self._check_rates()
         if not self.names_resnet and (self.stem, self.width) != (None, 1):
             raise ValueError(
                 "`stem` and `width` must be left out unless `encoder` is a ResNet. "
@@ -95,11 +93,6 @@ class Recipe:
                 "`remat` must be left out with `microbatch_size`, which computes "
                 "everything again already. "
                 f"Received: microbatch_size={self.microbatch_size}, remat=True"
-            )
-        if self.optimizer != "lars" and self.learning_rate is None:
-            raise ValueError(
-                "`learning_rate` must be given with an optimizer other than LARS. "
-                f"Received: optimizer={self.optimizer!r}, learning_rate=None"
             )
 
     @property
@@ -118,6 +111,33 @@ class Recipe:
                 f"`{name}` must be one of {', '.join(choices)}. "
                 f"Received: {name}={getattr(self, name)!r}"
             )
+
+    def _check_integers(self, **least) -> None:
+        for name, number in least.items():
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < number):
+                raise ValueError(
+                    f"`{name}` must be an integer of at least {number}. "
+                    f"Received: {name}={value!r}"
+                )
+
+    def _check_rates(self) -> None:
+        """Raises unless an optimizer and its schedule can be made of the numbers."""
+        if self.learning_rate is not None:
+            check_finite("learning_rate", self.learning_rate, positive=True)
+        elif self.optimizer != "lars":
+            raise ValueError(
+                "`learning_rate` must be given with an optimizer other than LARS. "
+                f"Received: optimizer={self.optimizer!r}, learning_rate=None"
+            )
+        check_finite("weight_decay", self.weight_decay)
+        if self.warmup_epochs is not None:
+            check_finite("warmup_epochs", self.warmup_epochs)
+            if self.warmup_epochs >= self.epochs:
+                raise ValueError(
+                    "`warmup_epochs` must be less than `epochs`. Received: "
+                    f"warmup_epochs={self.warmup_epochs}, epochs={self.epochs}"
+                )
 
     def resolved(self, image_size: int) -> "Recipe":
         """The recipe with every default that depends on the images filled in.

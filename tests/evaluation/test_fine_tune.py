@@ -1,5 +1,7 @@
 """Few labels: which ones, two learning rates, PyTorch's SGD, nothing from the test."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -200,8 +202,10 @@ def test_bad_arguments_say_what_is_wrong():
     for options, words in [
         ({"epochs": 0}, "`epochs` must be a positive integer"),
         ({"batch_size": 2.5}, "`batch_size` must be a positive integer"),
-        ({"head_rate": 0.0}, "`head_rate` must not be negative, nor 0"),
-        ({"encoder_rate": -1.0}, "`encoder_rate` must not be negative"),
+        ({"head_rate": 0.0}, "`head_rate` must be greater than 0 and finite"),
+        ({"encoder_rate": -1.0}, "`encoder_rate` must be at least 0"),
+        ({"encoder_rate": math.inf}, "`encoder_rate` must be at least 0 and finite"),
+        ({"head_rate": math.nan}, "`head_rate` must be greater than 0 and finite"),
         ({"seeds": ()}, "`seeds` must hold at least one"),
         ({"label_fraction": 2}, "`fraction` must be more than 0"),
     ]:

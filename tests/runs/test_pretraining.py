@@ -221,6 +221,12 @@ def test_an_unlabelled_folder_trains_without_evaluation(photographs, tmp_path, c
             ["--encoder", "resnet18", "--optimizer", "adamw"],
             "`--learning-rate` must be",
         ),
+        (["--learning-rate", "0"], "--learning-rate: must be"),
+        (["--learning-rate", "nan"], "--learning-rate: must be"),
+        (["--weight-decay", "-1"], "--weight-decay: must be"),
+        (["--weight-decay", "nan"], "--weight-decay: must be"),
+        (["--warmup-epochs", "inf"], "--warmup-epochs: must be"),
+        (["--warmup-epochs", "15"], "`--warmup-epochs` must be less than `--epochs`"),
         (["--from", "no-such-preset"], "no-such-preset"),
     ],
 )
