@@ -25,8 +25,8 @@ def test_sample_has_the_splits_and_classes_of_its_source():
         assert labels.dtype == np.int64
         assert set(labels) == set(range(10))
     assert len(class_names("sample")) == 10
-    with pytest.raises(ValueError, match=r"`split` of the sample.*Received.*'dev'"):
-        kv.load_images("sample", split="dev")
+    with pytest.raises(ValueError, match=r"`split` of the sample.*Received.*'other'"):
+        kv.load_images("sample", split="other")
 
 
 def test_sample_tiles_are_the_photographs_of_the_source():

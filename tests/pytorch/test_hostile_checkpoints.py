@@ -22,6 +22,8 @@ torch = pytest.importorskip("torch")
 from torch_resnet import TorchResNet  # noqa: E402
 
 MANY = 300_000
+# Seconds of a slow machine; what the limits are there for would take far longer.
+AT_ONCE = 10
 TEXT = b"X" + struct.pack("<I", 100_000) + b"x" * 100_000
 
 
@@ -77,7 +79,7 @@ def test_no_instruction_is_free(name):
     start = time.thread_time()
     with pytest.raises(ValueError, match=r"large|as keys|instruction|too long|limit"):
         inert_pickle.read(b"\x80\x04" + BOMBS[name], {}, limit=1 << 20)
-    assert time.thread_time() - start < 1
+    assert time.thread_time() - start < AT_ONCE
 
 
 def test_the_budget_is_what_the_memory_grows_by():
@@ -135,7 +137,7 @@ def test_names_for_one_tensor_are_counted():
 def test_deep_and_doubled_containers_are_no_work(content):
     start = time.thread_time()
     assert tensors_in(content) == ({}, [])
-    assert time.thread_time() - start < 1
+    assert time.thread_time() - start < AT_ONCE
 
 
 def claim(shapes, own=lambda shape: torch.zeros(()).expand(shape)):
@@ -232,7 +234,7 @@ def test_impossible_tensors_are_refused(tmp_path, storage, offset, shape, stride
     start = time.thread_time()
     with pytest.raises(ValueError, match="impossible"):
         files.read(tmp_path / "a.pth")
-    assert time.thread_time() - start < 1
+    assert time.thread_time() - start < AT_ONCE
 
 
 def with_names(archive, name, count):
@@ -313,7 +315,7 @@ def test_old_files_that_contradict_themselves(tmp_path, content, message):
     start = time.thread_time()
     with pytest.raises(ValueError, match=message):
         load_all(tmp_path / "a.pth")
-    assert time.thread_time() - start < 1
+    assert time.thread_time() - start < AT_ONCE
 
 
 def gigantic(path):
