@@ -33,7 +33,7 @@ class ViewPipeline:
         self.steps = [
             RandomHorizontalFlip(0.5, **unused),
             ColorJitter(*recipe.jitter, probability=0.8, **unused),
-            RandomGrayscale(0.2, **unused),
+            RandomGrayscale(recipe.grey, **unused),
         ]
         if recipe.blur:
             blur = RandomGaussianBlur(recipe.blur, sigma=(0.1, 2.0), **unused)

@@ -26,7 +26,8 @@ class TwoViews(RandomLayer):
         image_size: int, height and width of the views in pixels, or a pair
             `(height, width)`.
         recipe: the published pipeline: `"vicreg"` (the authors', asymmetric),
-            `"vicreg_cifar"`, `"simclr"`, `"byol"`, `"barlow_twins"` or `"wmse"`.
+            `"vicreg_cifar"`, `"simclr"`, `"simclr_cifar"`, `"moco"`, `"moco_cifar"`,
+            `"byol"`, `"barlow_twins"` or `"wmse"`.
             Defaults to `"vicreg"`.
         seed: optional int. Equal seeds give equal views. Defaults to `None`, a
             random seed.
@@ -34,7 +35,8 @@ class TwoViews(RandomLayer):
             methods that use them. They have the steps of the first and the second
             view in turn. Defaults to `0`.
         local_size: optional int or pair, the size of the local views. Defaults to
-            `None`, 3/7 of `image_size` (96 pixels for 224).
+            `None`, 3/7 of `image_size` (96 pixels for 224), up to 64 pixels 9/16 of it
+            (18 for 32).
         **kwargs: see `keras.layers.Layer`.
 
     Returns:

@@ -26,22 +26,27 @@ def views_of_images(layer, images=IMAGES):
 # The recipes -----------------------------------------------------------------------
 
 STRONG = (0.8, 0.8, 0.8, 0.2)
+HALF = (0.4, 0.4, 0.4, 0.1)
 MILD = (0.4, 0.4, 0.2, 0.1)
-# Crop scale; strengths of the jitter; probabilities of blur and solarization.
+# Crop scale; strengths of the jitter; probabilities of blur and solarization; of grey
+# where it is not 0.2.
 PUBLISHED = {
     "vicreg": [(0.08, MILD, 1.0, 0.0), (0.08, MILD, 0.1, 0.2)],
     "vicreg_cifar": [(0.2, MILD, 0.0, 0.1)] * 2,
     "simclr": [(0.08, STRONG, 0.5, 0.0)] * 2,
+    "simclr_cifar": [(0.08, HALF, 0.0, 0.0)] * 2,
+    "moco": [(0.2, HALF, 0.5, 0.0)] * 2,
+    "moco_cifar": [(0.2, HALF, 0.0, 0.0)] * 2,
     "byol": [(0.08, MILD, 0.0, 0.0), (0.08, MILD, 0.0, 0.2)],
     "barlow_twins": [(0.08, MILD, 0.0, 0.0), (0.08, MILD, 0.0, 0.2)],
-    "wmse": [(0.2, STRONG, 0.0, 0.0)] * 2,
+    "wmse": [(0.2, HALF, 0.0, 0.0, 0.1)] * 2,
 }
 
 
 def test_the_recipes_are_the_published_ones():
     assert set(RECIPES) == set(PUBLISHED)
     for name, views in PUBLISHED.items():
-        for recipe, (scale, jitter, blur, solarize) in zip(RECIPES[name], views):
+        for recipe, (scale, jitter, blur, solarize, *grey) in zip(RECIPES[name], views):
             pipeline = ViewPipeline(SIZE, recipe)
             crop = pipeline.crop.get_config()
             assert crop["size"] == (SIZE, SIZE)
@@ -51,7 +56,7 @@ def test_the_recipes_are_the_published_ones():
             steps = [
                 (augment.RandomHorizontalFlip, {"probability": 0.5}),
                 (augment.ColorJitter, {"probability": 0.8} | names(jitter)),
-                (augment.RandomGrayscale, {"probability": 0.2}),
+                (augment.RandomGrayscale, {"probability": grey[0] if grey else 0.2}),
                 (augment.RandomGaussianBlur, {"probability": blur, "sigma": (0.1, 2)}),
                 (augment.RandomSolarize, {"probability": solarize, "threshold": 128}),
             ]
@@ -73,7 +78,11 @@ def test_local_views_are_small_crops_after_larger_global_ones():
     first, second = RECIPES["vicreg"]
     solarize = [view.solarize for _, view in plan]
     assert solarize == [first.solarize, second.solarize] * 2 + [first.solarize]
-    assert views_of("wmse", (8, 8), 1)[0][1].scale == (0.2, 1.0)
+    small = views_of("simclr", (32, 32), 1)
+    assert [size for size, _ in small] == [(32, 32)] * 2 + [(18, 18)]
+    scales = [view.scale for _, view in small]
+    assert scales == [(0.2, 1.0)] * 2 + [(0.08, 0.5)]
+    assert views_of("wmse", (224, 224), 1)[0][1].scale == (0.2, 1.0)
     assert views_of("vicreg", (8, 8), 1, (5, 6))[2][0] == (5, 6)
 
 
