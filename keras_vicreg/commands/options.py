@@ -43,6 +43,11 @@ def share(text: str) -> float:
     return _number(text, "more than 0 and at most 1", lambda value: 0 < value <= 1)
 
 
+def portion(text: str) -> float:
+    """A number from 0 to 1."""
+    return _number(text, "0 to 1", lambda value: 0 <= value <= 1)
+
+
 def widths(text: str) -> tuple[int, ...]:
     """`"512,512"` -> `(512, 512)`."""
     try:

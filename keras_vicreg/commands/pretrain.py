@@ -12,6 +12,7 @@ from keras_vicreg.commands.options import (
     LARGEST_SEED,
     not_negative,
     output_folder,
+    portion,
     positive,
     whole,
     widths,
@@ -23,6 +24,9 @@ from keras_vicreg.runs.recipes import (
     QUICKSTART,
     Recipe,
 )
+
+# Options that say nothing of what the run is.
+OTHERS = ("distribution", "max_unreadable")
 
 
 def add_pretrain(commands, shared) -> None:
@@ -82,6 +86,11 @@ def add_pretrain(commands, shared) -> None:
         help="auto, mirrored, multi_worker, data_parallel or none; default: auto, all "
         "devices there are",
     )
+    add(
+        "--max-unreadable",
+        type=portion,
+        help="share of the files that may be unreadable; default: 0.5",
+    )
 
 
 def run_pretrain(options) -> None:
@@ -97,6 +106,6 @@ def run_pretrain(options) -> None:
     from keras_vicreg.epoch_lines import BAR, LINES
     from keras_vicreg.runs.pretraining import pretrain
 
-    distribution = getattr(options, "distribution", "auto")
+    others = {k: v for k, v in vars(options).items() if k in OTHERS}
     verbose = BAR if sys.stdout.isatty() else LINES
-    pretrain(recipe, run_dir, verbose, distribution)
+    pretrain(recipe, run_dir, verbose, **others)

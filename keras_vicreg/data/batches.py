@@ -1,5 +1,6 @@
 """Complete batches for `fit`, in the same order on every backend."""
 
+import contextlib
 import random
 
 import keras
@@ -44,6 +45,10 @@ class EpochBatches(keras.utils.PyDataset):
         """Begins an epoch, 0-based; `fit` calls it with its `initial_epoch`."""
         self.epoch = epoch
         self.random = np.random.default_rng((self.seed, epoch))
+
+    def reading(self):
+        """A context around all that reads the batches, the whole of `fit`."""
+        return contextlib.nullcontext()
 
 
 class Batches(EpochBatches):

@@ -80,7 +80,7 @@ def load_images(
             Defaults to `None`: that of the train split is, others are not.
         max_unreadable: share of the files that may be unreadable, 0 to 1, before it is
             an error. Defaults to `None`: a half in a shuffled stream, where others
-            fill the gaps, and all but one else.
+            fill the gaps, as long as they make a batch, and all but one else.
         data_dir: folder where TensorFlow Datasets or `datasets` keeps its data.
 
     Returns:
@@ -121,8 +121,9 @@ def load_images(
     if batch_size is None:
         return _load(opened, image_size, labels, max_unreadable)
     import_tensorflow()
+    least = batch_size if train else 1
     return stream(
-        *_chunks(opened, image_size, batch_size, max_unreadable),
+        *_chunks(opened, image_size, batch_size, max_unreadable, least),
         labels=labels,
         train=train,
         batch_size=batch_size,
@@ -247,10 +248,10 @@ def _none_readable(opened: ImageSource) -> ValueError:
     )
 
 
-def _chunks(opened, image_size, batch_size, max_unreadable: float):
+def _chunks(opened, image_size, batch_size, max_unreadable: float, least: int):
     """What `stream` reads, how many images there are, and the shape of each."""
     if isinstance(opened, ImageSource):
-        unreadable = Unreadable(opened.count, max_unreadable)
+        unreadable = Unreadable(opened.count, max_unreadable, least)
         reader = ImageReader(image_size, unreadable)
         chunks = reader.read_in_chunks(opened.records(None), 16)
         first = next(filter(None, chunks), None)

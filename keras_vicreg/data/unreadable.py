@@ -1,5 +1,7 @@
 """Images that cannot be read: named once, counted, and too many of them an error."""
 
+import numbers
+import threading
 import warnings
 
 # From more of them on, what is read cannot stand for the rest.
@@ -10,23 +12,26 @@ class Unreadable:
     """The images of a source that could not be read.
 
     Args:
-        count: int, number of images of the source.
+        count: int, number of images of the source, or infinity until it is known.
         most: float, 0 to 1, the share of them that may be unreadable. Defaults to a
             half.
+        least: int, how many must be readable. Defaults to 1.
 
     Raises:
         ValueError: if `most` is no such share.
     """
 
-    def __init__(self, count: int, most: float = MOST):
-        if isinstance(most, bool) or not 0 <= most <= 1:
+    def __init__(self, count: int, most: float = MOST, least: int = 1):
+        number = isinstance(most, numbers.Real) and not isinstance(most, bool)
+        if not number or not 0 <= most <= 1:
             raise ValueError(
                 "`max_unreadable` must be a share of the images, 0 to 1. "
                 f"Received: max_unreadable={most!r}"
             )
-        self.count, self.most = count, most
+        self.count, self.most, self.least = count, most, least
         self._reasons = {}  # name -> why
         self._said = 0
+        self._lock = threading.Lock()  # images are decoded in threads
 
     def __contains__(self, name: str) -> bool:
         return name in self._reasons
@@ -40,21 +45,26 @@ class Unreadable:
 
     def say(self) -> None:
         """Names those that were not named yet, in one warning."""
-        new = list(self._reasons.items())[self._said :]
+        with self._lock:
+            known = list(self._reasons.items())
+            new = known[self._said :]
+            self._said = len(known)
         if new:
-            self._said += len(new)
-            images = "image" if len(self) == 1 else "image(s)"
+            images = "image" if len(known) == 1 else "image(s)"
             warnings.warn(
-                f"Skipped {len(self)} unreadable {images}: {_named(new)}", stacklevel=3
+                f"Skipped {len(known)} unreadable {images}: {_named(new)}", stacklevel=3
             )
 
     def check(self) -> None:
-        """Raises if they are too many, or all."""
-        if len(self) > self.most * self.count or 0 < self.count <= len(self):
+        """Raises if they are too many, or too few are left."""
+        bad = len(self)
+        too_many = bad > (self.most and self.most * self.count)
+        if bad and (too_many or self.count - bad < self.least):
+            self._said = bad
             raise ValueError(
-                f"At most {self.most:g} of the images may be unreadable, as "
-                "`max_unreadable` says, and one must be readable. Received: "
-                f"{self.count:,} images, of which {len(self):,} could not be read: "
+                f"At most {self.most:g} of the images may be unreadable "
+                f"(`max_unreadable`), and at least {self.least:,} must be readable. "
+                f"Received: {self.count:,} images, of which {bad:,} could not be read: "
                 f"{_named(list(self._reasons.items()))}"
             )
 

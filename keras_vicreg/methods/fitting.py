@@ -143,9 +143,12 @@ class Fitting:
                 kwargs["shuffle"] = False  # Keras would shuffle the order of batches
             data = untuned_inputs(x, shuffle=kwargs.get("shuffle", True))
             counted = kwargs.get("steps_per_epoch") or kwargs.get("validation_steps")
-            self.batches = x if isinstance(x, EpochBatches) else None
+            ends = contextlib.nullcontext() if counted else until_they_end()
+            reading = contextlib.nullcontext()
+            if isinstance(x, EpochBatches):
+                self.batches, reading = x, x.reading()
             try:
-                with contextlib.nullcontext() if counted else until_they_end():
+                with reading, ends:
                     return super().fit(data, **kwargs)
             finally:
                 self.batches = None

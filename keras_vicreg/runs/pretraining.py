@@ -12,6 +12,7 @@ import numpy as np
 import keras_vicreg as kv
 from keras_vicreg.data.batches import Batches
 from keras_vicreg.data.folder_report import announce
+from keras_vicreg.data.unreadable import MOST
 from keras_vicreg.devices import replicas
 from keras_vicreg.devices.local_copy import LocalCopy
 from keras_vicreg.devices.microbatch import check_microbatch_size
@@ -36,6 +37,7 @@ def pretrain(
     run_dir,
     verbose: str | int = "auto",
     distribution: str = "auto",
+    max_unreadable: float = MOST,
 ) -> dict:
     """Pretrains an encoder as a recipe says, and measures what that was worth.
 
@@ -54,6 +56,8 @@ def pretrain(
             `"auto"`.
         distribution: the devices to train on, as in `kv.distribution`. Defaults to
             `"auto"`, all there are.
+        max_unreadable: share of the files that may be unreadable, 0 to 1. Defaults to
+            a half.
 
     Returns:
         What raw pixels, the encoder before training (`"untrained"`, or `"preset"`) and
@@ -71,13 +75,14 @@ def pretrain(
     """
     # First of all: TensorFlow and JAX look for other processes only once.
     with kv.distribution(distribution):
-        return _pretrain(recipe, RunFolder(run_dir), verbose)
+        return _pretrain(recipe, RunFolder(run_dir), verbose, max_unreadable)
 
 
-def _pretrain(recipe: Recipe, folder: RunFolder, verbose) -> dict:
+def _pretrain(recipe: Recipe, folder: RunFolder, verbose, max_unreadable) -> dict:
     if replicas.is_chief():
         announce(recipe.data)
-    recipe, batches = load_batches(with_network_of_preset(anchored(recipe)))
+    recipe = with_network_of_preset(anchored(recipe))
+    recipe, batches = load_batches(recipe, max_unreadable)
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.precision)
     _check_sizes(recipe)
@@ -136,7 +141,7 @@ def _check_sizes(recipe: Recipe) -> None:
     check_microbatch_size(recipe.microbatch_size, recipe.batch_size)
 
 
-def load_batches(recipe: Recipe):
+def load_batches(recipe: Recipe, max_unreadable: float = MOST):
     """The resolved recipe, and the batches of its images or views.
 
     Images lie in memory, in the size of the views. Of a folder of photographs that
@@ -146,8 +151,14 @@ def load_batches(recipe: Recipe):
     if size is not None and (paths := large_photographs(recipe.data, size)):
         recipe = recipe.resolved(size)
         views = kv.TwoViews(size, recipe=recipe.views)
-        return recipe, FileViews(paths, views, recipe.batch_size, seed=recipe.seed)
-    images = kv.load_images(recipe.data, image_size=size, data_dir=recipe.data_dir)
+        options = {"seed": recipe.seed, "max_unreadable": max_unreadable}
+        return recipe, FileViews(paths, views, recipe.batch_size, **options)
+    images = kv.load_images(
+        recipe.data,
+        image_size=size,
+        data_dir=recipe.data_dir,
+        max_unreadable=max_unreadable,
+    )
     recipe = recipe.resolved(image_size=min(images.shape[1:3]))
     return recipe, Batches(images, recipe.batch_size, seed=recipe.seed)
 

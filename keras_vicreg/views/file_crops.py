@@ -6,7 +6,9 @@ a resized crop is a product with the few pixels that weigh in it.
 """
 
 import io
-import warnings
+import os
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -27,13 +29,20 @@ MARGIN = 2
 END_OF_JPEG = b"\xff\xd9"
 
 
-def decode(path, boxes_for):
+def ignore(name, what) -> None:
+    """What `decode` calls where nobody wants to know."""
+
+
+def decode(path, boxes_for, skip=ignore, see=ignore):
     """Decodes an image file, a JPEG file only where there are boxes.
 
     Args:
         path: scalar string tensor, the name of a file that Pillow can read.
         boxes_for: function of `(height, width)`, int32 tensor `(2,)`, that gives
             boxes, int32 tensor `(boxes, 4)`: top, left, height, width.
+        skip: function of a name and an error, called for a file that cannot be read.
+            What it raises is an error of the pipeline.
+        see: function of a name and the highest value of a file of 16 bits.
 
     Returns:
         uint8 tensor `(height, width, 3)`, the image or a part of it, upright and in
@@ -42,56 +51,91 @@ def decode(path, boxes_for):
     """
     import tensorflow as tf
 
-    contents = tf.io.read_file(path)
+    decoder = _Decoder(skip, see)
+    contents, shape = tf.numpy_function(_open, [path], (tf.string, tf.int32))
+    contents, shape = tf.ensure_shape(contents, ()), tf.ensure_shape(shape, (2,))
+    # TensorFlow's own error for a file that has gone.
+    contents = tf.cond(shape[0] < 0, lambda: tf.io.read_file(path), lambda: contents)
 
     def part():
-        shape = tf.io.extract_jpeg_shape(contents)[:2]
         boxes = boxes_for(shape)
         start = tf.reduce_min(boxes[:, :2], axis=0) - MARGIN
         end = tf.reduce_max(boxes[:, :2] + boxes[:, 2:], axis=0) + MARGIN
         start, end = tf.maximum(start, 0), tf.minimum(end, shape)
-        # As Pillow decodes; TensorFlow's default transform is less accurate.
-        image = tf.io.decode_and_crop_jpeg(
-            contents,
-            tf.concat([start, end - start], axis=0),
-            channels=3,
-            dct_method="INTEGER_ACCURATE",
-        )
+        window = [path, contents, start, end - start]
+        image = tf.numpy_function(decoder.part, window, tf.uint8)
         return image, boxes - tf.pad(start, [[0, 2]])
 
     def whole():
-        image = tf.numpy_function(_decode_whole, [path, contents], tf.uint8)
+        image = tf.numpy_function(decoder.whole, [path, contents], tf.uint8)
         image = tf.ensure_shape(image, (None, None, 3))
         return image, boxes_for(tf.shape(image)[:2])
 
-    plain = tf.ensure_shape(tf.numpy_function(_is_plain, [contents], tf.bool), ())
-    image, boxes = tf.cond(plain, part, whole)
+    image, boxes = tf.cond(shape[0] > 0, part, whole)
     return tf.ensure_shape(image, (None, None, 3)), boxes
 
 
-def _is_plain(contents: bytes) -> bool:
-    """Whether a file is a whole JPEG file, upright, in grey or in RGB."""
+class _Decoder:
+    """Files -> pixels; what cannot be decoded has none. See `decode`."""
+
+    def __init__(self, skip, see):
+        self.skip, self.see = skip, see
+
+    def whole(self, path: bytes, contents: bytes) -> np.ndarray:
+        name = os.fsdecode(path)
+        try:
+            # A file that may not be read has no content, and Pillow says why.
+            return decode_image(contents or name, see_range=partial(self.see, name))
+        except Exception as error:  # damaged bytes give errors of any kind
+            self.skip(name, error)
+            return np.zeros((0, 0, 3), "uint8")
+
+    def part(self, path: bytes, contents: bytes, start, size) -> np.ndarray:
+        """Pixels of a JPEG file, from `start` on."""
+        import tensorflow as tf
+
+        try:
+            with tf.device("CPU"):
+                # As Pillow decodes; TensorFlow's default transform is less accurate.
+                return tf.io.decode_and_crop_jpeg(
+                    contents,
+                    (*start, *size),
+                    channels=3,
+                    dct_method="INTEGER_ACCURATE",
+                ).numpy()
+        except tf.errors.OpError:
+            rows, columns = map(slice, start, start + size)
+            return self.whole(path, contents)[rows, columns]
+
+
+def _open(path: bytes) -> tuple[bytes, np.ndarray]:
+    """The content of a file, and height and width of a plain JPEG file.
+
+    These are 0 for any other file, and -1 where there is none. A file that may not be
+    read has no content.
+    """
+    try:
+        contents = Path(os.fsdecode(path)).read_bytes()
+    except FileNotFoundError:
+        return b"", np.full(2, -1, "int32")
+    except OSError:
+        contents = b""
+    return contents, np.array(_plain_size(contents), "int32")
+
+
+def _plain_size(contents: bytes) -> tuple[int, int]:
+    """Height and width of a whole JPEG file, upright, in grey or in RGB; else 0."""
     from PIL import ExifTags, Image
 
     if not contents.endswith(END_OF_JPEG):
-        return False
+        return 0, 0
     try:
         with Image.open(io.BytesIO(contents), formats=["JPEG"]) as image:
             upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
-            return upright and image.mode in ("L", "RGB")
-    except Exception:  # decoders meet damaged bytes with errors of any kind
-        return False
-
-
-def _decode_whole(path: bytes, contents: bytes) -> np.ndarray:
-    try:
-        return decode_image(contents)
-    except Exception as error:  # likewise
-        reason = str(error) or type(error).__name__
-        warnings.warn(
-            f"Skipped an unreadable image: {path.decode()!r} ({reason})", stacklevel=1
-        )
-        return np.zeros((0, 0, 3), "uint8")
+            plain = upright and image.mode in ("L", "RGB")
+            return image.size[::-1] if plain else (0, 0)
+    except Exception:  # likewise
+        return 0, 0
 
 
 def crop(image, box, size, interpolation: str):

@@ -1,12 +1,17 @@
 """Images -> two views (and local ones), on every backend and in `tf.data`."""
 
+import math
+import os
+
 import keras
 import numpy as np
 
 from keras_vicreg.augment.arrays import in_pipeline, ops_for, tensorflow_ops
 from keras_vicreg.augment.layer import checked_size
 from keras_vicreg.augment.randomness import RandomLayer
+from keras_vicreg.data.bit_depth import SixteenBits
 from keras_vicreg.data.image_checks import check_pixels
+from keras_vicreg.data.unreadable import MOST, Unreadable
 from keras_vicreg.data.untuned import untuned
 from keras_vicreg.views import file_crops
 from keras_vicreg.views.maker import view_maker
@@ -107,20 +112,26 @@ class TwoViews(RandomLayer):
         numbers = self.uniform(batch_size, self.maker.numbers, like=images)
         return self.maker.of_images(images, numbers)
 
-    def from_files(self, paths):
+    def from_files(self, paths, *, max_unreadable: float = MOST):
         """Views straight from image files, made on the CPU in `tf.data`.
 
         The tool for photographs much larger than the views: a JPEG file is decoded
         only where its crops lie. The order is that of the files, and equal seeds give
         equal views, however many files are worked on at a time. A file that cannot be
-        read is named in a warning and left out.
+        read is left out, and named in a warning once, however many epochs there are.
 
         Args:
-            paths: list of names of image files, or a `tf.data.Dataset` of such names.
+            paths: list of names of image files, or a `tf.data.Dataset` of such names,
+                which may come again and again.
+            max_unreadable: share of the files that may be unreadable, 0 to 1, before
+                it is an error of the pipeline. Defaults to a half.
 
         Returns:
             A `tf.data.Dataset` of tuples of float32 views `(height, width, 3)`,
             0..255, one tuple a file, not batched.
+
+        Raises:
+            ValueError: if `max_unreadable` is no such share.
 
         Example:
 
@@ -129,15 +140,47 @@ class TwoViews(RandomLayer):
         """
         import tensorflow as tf
 
+        met = set()  # hashes of the names, which are many
         if not isinstance(paths, tf.data.Dataset):
-            paths = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
+            names = [os.fsencode(path) for path in paths]
+            met.update(map(hash, names))
+            paths = tf.data.Dataset.from_tensor_slices(names)
+        count = len(met) or int(paths.cardinality())
+        unreadable = Unreadable(count if count >= 0 else math.inf, max_unreadable)
+        deep = SixteenBits()
+
+        def meet(path):
+            met.add(hash(path))
+            return path
+
+        def skip(name, error):
+            if name in unreadable:  # all came once, so that their number is known
+                unreadable.count = len(met)
+            unreadable.add(name, error)
+            unreadable.check()
+            unreadable.say()
+
+        def see(name, highest):
+            deep.see(name, highest)
+            deep.say()
+
+        paths = paths.map(lambda path: tf.numpy_function(meet, [path], tf.string))
+        return self.of_files(paths, skip, see)
+
+    def of_files(self, paths, skip, see):
+        """As `from_files`, of names as bytes, with functions as `file_crops.decode`."""
+        import tensorflow as tf
 
         def draw(path):
+            path = tf.ensure_shape(path, ())
             return path, self.uniform(1, self.maker.numbers, like=path)
 
         def decode(path, numbers):
             image, boxes = file_crops.decode(
-                path, lambda image_shape: self.maker.boxes(numbers, image_shape)
+                path,
+                lambda image_shape: self.maker.boxes(numbers, image_shape),
+                skip,
+                see,
             )
             return image, numbers, boxes
 

@@ -70,6 +70,22 @@ def test_a_stream_leaves_damaged_files_out_and_keeps_its_steps(tmp_path):
 
 
 @needs_tensorflow
+def test_a_stream_of_one_readable_file_is_an_error(tmp_path):
+    for number in range(8):
+        write(tmp_path / f"{number}.png", Image.new("RGB", (4, 4), (number,) * 3))
+        if number:
+            (tmp_path / f"{number}.png").write_bytes(b"damaged")
+    for share, words in ((0.8, "At most 0.8"), (1, "at least 4 must be readable")):
+        with pytest.warns(UserWarning, match="Skipped 7"):
+            stream = kv.load_images(tmp_path, batch_size=4, max_unreadable=share)
+        with pytest.raises(Exception, match=f"{words}.* 8 images, of which 7 could"):
+            list(stream)
+    with pytest.warns(UserWarning, match="Skipped 7"):
+        whole = kv.load_images(tmp_path, batch_size=4, shuffle=False)
+    assert [len(images) for images in whole] == [1]
+
+
+@needs_tensorflow
 def test_a_stream_trains_a_model(labelled):
     import keras
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from photographs import save_splits
+from photographs import photograph, save_splits, write
 from PIL import Image
 
 import keras_vicreg as kv
@@ -346,3 +346,28 @@ def test_views_of_large_photographs_come_from_the_files(
     # Run again, it finds nothing left to do.
     assert cli.main([*options, "--run-dir", str(run)]) == 0
     assert (run / "history.csv").read_text().splitlines() == history
+
+
+def test_a_run_on_photographs_that_cannot_be_decoded_is_refused(tmp_path, capsys):
+    pytest.importorskip("tensorflow")
+    data = tmp_path / "data"
+    for number in range(20):
+        path = data / f"{number}.jpg"
+        write(path, photograph(number, (64, 64)), quality=90)
+        if number > 8:
+            path.write_bytes(path.read_bytes()[:-200])
+    options = [
+        "pretrain",
+        "--data",
+        str(data),
+        *SMALL,
+        "--run-dir",
+        str(tmp_path / "r"),
+    ]
+    assert cli.main(options) == 2
+    refusal = "error: At most 0.5 of the images may be unreadable (`--max-unreadable`)"
+    assert refusal in (text := capsys.readouterr().err)
+    assert "20 images, of which " in text
+    with pytest.raises(SystemExit):
+        cli.main([*options, "--max-unreadable", "1.5"])
+    assert "--max-unreadable: must be a number, 0 to 1" in capsys.readouterr().err

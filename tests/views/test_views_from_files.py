@@ -1,5 +1,6 @@
 """`TwoViews.from_files`: image files that are decoded only where their crops lie."""
 
+import warnings
 from pathlib import Path
 
 import keras
@@ -95,12 +96,13 @@ def test_equal_seeds_give_equal_views_in_the_order_of_the_files(files):
 class Plain(kv.TwoViews):
     """Views in which a flat image keeps its shade."""
 
-    def from_files(self, paths):
+    def of_files(self, paths, skip, see):
         def shade(path):
-            image, _ = file_crops.decode(path, lambda shape: tf.zeros((2, 4), "int32"))
+            boxes = tf.zeros((2, 4), "int32")
+            image, _ = file_crops.decode(path, lambda shape: boxes, skip, see)
             return (tf.cast(image, "float32"),) * 2
 
-        return paths.map(shade)
+        return paths.map(shade).filter(lambda image, _: tf.size(image) > 0)
 
 
 def cut(image, top, left, height, width):
@@ -147,6 +149,65 @@ def test_crops_are_those_of_the_layer(photograph, interpolation):
         np.testing.assert_allclose(result, expected, atol=1e-3)
 
 
+@pytest.fixture
+def cut_files(tmp_path):
+    """Twelve files whose heads are whole, all bodies but that of the first cut off."""
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{number:02}.jpg" for number in range(12)]
+    for path in paths:
+        pixels = rng.integers(0, 256, (24, 24, 3), "uint8")
+        Image.fromarray(pixels).save(path, quality=90)
+        if path != paths[0]:
+            path.write_bytes(path.read_bytes()[:700])
+    return [str(path) for path in paths]
+
+
+@pytest.mark.parametrize("readable", [0, 1])
+def test_an_error_counts_photographs_that_cannot_be_decoded(cut_files, readable):
+    """Nothing is awaited for ever, and no batch is made of one picture."""
+    paths = cut_files[1 - readable :]
+    words = rf"{len(paths)} images, of which \d+ could not be read: '"
+    again = tf.data.Dataset.from_tensor_slices(paths).repeat()
+    views = kv.TwoViews(8, "byol").from_files(again)
+    found = pytest.raises(tf.errors.OpError, match=words)
+    with pytest.warns(UserWarning, match="Skipped"), found:
+        list(views)
+    with pytest.raises(ValueError, match=words):
+        FileViews(paths, kv.TwoViews(8, "byol"), 4)[0]
+    least = r"At most 1 of .* at least 4 must be readable.*'"
+    with pytest.raises(ValueError, match=least):
+        FileViews(paths, kv.TwoViews(8, "byol"), 4, max_unreadable=1)[0]
+
+
+def test_the_share_of_unreadable_photographs_can_be_set(cut_files):
+    paths = cut_files[:2]
+    views = kv.TwoViews(8, "byol")
+    with pytest.warns(UserWarning, match=r"Skipped 1 unreadable image: '.*01.jpg'"):
+        assert len(list(views.from_files(paths))) == 1
+    for share in (0, 0.4):
+        with pytest.raises(Exception, match=rf"At most {share} of the images"):
+            list(views.from_files(paths, max_unreadable=share))
+    for bad in (-0.1, 50, True, float("nan"), "half"):
+        for make in (views.from_files, lambda *a, **k: FileViews(*a, views, 2, **k)):
+            with pytest.raises(ValueError, match="must be a share of the images"):
+                make(paths, max_unreadable=bad)
+
+
+@pytest.mark.filterwarnings("ignore:Skipped")
+def test_no_batch_holds_a_photograph_twice(tmp_path):
+    for number in range(9):
+        flat = np.full((12, 12, 3), 25 * number, "uint8")
+        Image.fromarray(flat).save(tmp_path / f"{number}.png")
+    paths = [str(path) for path in sorted(tmp_path.iterdir())]
+    for path in paths[:3]:
+        Path(path).write_text("no image")
+    batches = FileViews(paths, Plain(8), 4)
+    for epoch in range(6):
+        batches.start_at(epoch)
+        for index in range(2):
+            assert len(set(batches[index][0][0][:, 0, 0, 0])) == 4
+
+
 def test_a_folder_of_large_photographs_feeds_fit(photograph, tmp_path):
     for number in range(9):
         path = tmp_path / "large" / f"{number}.jpg"
@@ -162,9 +223,19 @@ def test_a_folder_of_large_photographs_feeds_fit(photograph, tmp_path):
     batches = FileViews(paths, kv.TwoViews(8, "vicreg"), 4)
     assert len(batches) == 2
     model = toys.vicreg(optimizer=keras.optimizers.SGD(0.0))
-    with pytest.warns(UserWarning, match="unreadable image: .*4.jpg"):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         losses = model.fit(batches, epochs=3, verbose=0).history["loss"]
     assert len(set(losses)) == 3
+    named = [str(w.message) for w in caught if "unreadable" in str(w.message)]
+    assert len(named) == 1
+    assert "unreadable image: '" in named[0]
+    assert "4.jpg' (" in named[0]
+    for path in paths[5:]:  # in the words of the package, in the midst of it, too
+        Path(path).write_text("gone bad")
+    words = r"9 images, of which \d could not be read"
+    with pytest.raises(ValueError, match=words):
+        model.fit(batches, epochs=3, verbose=0)
     with pytest.raises(ValueError, match=r"`batch_size` must be .* at most the"):
         FileViews(paths, None, 10)
 
