@@ -50,7 +50,7 @@ def stream(
         if train:
             pairs = _train_epoch(chunks, steps, batch_size, (seed, next(epochs)))
         else:
-            pairs = _in_order(chunks, batch_size)
+            pairs = in_order(chunks, batch_size)
         for batch in pairs:
             images = np.stack([image for image, _ in batch])
             yield (images, [label for _, label in batch]) if labels else images
@@ -82,7 +82,8 @@ def _train_epoch(chunks, steps, batch_size, seed):
                     return
 
 
-def _in_order(chunks, batch_size):
+def in_order(chunks: Chunks, batch_size: int) -> Iterator[list]:
+    """Lists of `batch_size` pairs, the last one shorter, in the natural order."""
     pairs = itertools.chain.from_iterable(chunks(None))
     while batch := list(itertools.islice(pairs, batch_size)):
         yield batch

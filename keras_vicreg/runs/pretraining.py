@@ -19,9 +19,9 @@ from keras_vicreg.devices.microbatch import check_microbatch_size
 from keras_vicreg.devices.rematerialization import rematerialize
 from keras_vicreg.encoders.named_backbones import load_backbone
 from keras_vicreg.epoch_lines import progress
-from keras_vicreg.evaluation.protocols import measure, table
 from keras_vicreg.optimizers import decays
 from keras_vicreg.runs.card import card_of
+from keras_vicreg.runs.comparison import Comparison
 from keras_vicreg.runs.curves import draw_curves
 from keras_vicreg.runs.encoder_files import save_encoder, source_of
 from keras_vicreg.runs.folder import HistoryFile, RunFolder
@@ -87,18 +87,17 @@ def _pretrain(recipe: Recipe, folder: RunFolder, verbose, max_unreadable) -> dic
     keras.config.set_dtype_policy(recipe.precision)
     _check_sizes(recipe)
     model = build_model(recipe, steps_per_epoch=len(batches))
-    streamed = isinstance(batches, FileViews)
-    if streamed:
+    if isinstance(batches, FileViews):
         model.views = None
     _claim(folder, recipe, batches.samples)
-    report = _Report(recipe, folder, streamed, LocalCopy(model.encoder))
-    report.before()
+    comparison = Comparison(recipe, folder, LocalCopy(model.encoder), batches)
+    comparison.before()
     _announce(recipe, model, batches, folder)
-    _fit(model, batches, recipe, folder, report.online_knn(), verbose)
+    _fit(model, batches, recipe, folder, comparison.online_knn(), verbose)
     # From here on each process is alone, and the chief has the rest to do.
     if not replicas.is_chief():
         return {}
-    results = report.after()
+    results = comparison.after()
     card = card_of(recipe, results, folder)
     kept = replicas.alone(lambda: save_encoder(model, folder, **card))
     if kept == folder.encoder_file:
@@ -296,71 +295,3 @@ def _fit(model, batches, recipe, folder, callbacks, verbose) -> None:
             title = f"{recipe.method}, {recipe.encoder}, {data}"
             with contextlib.suppress(OSError):  # never in place of the first error
                 draw_curves(rows, folder.curves, title)
-
-
-class _Report:
-    """What the run was worth: before and after, beside the raw pixels.
-
-    Large photographs are streamed: they need not fit into memory, and their pixels
-    say nothing as they are.
-    """
-
-    def __init__(
-        self, recipe: Recipe, folder: RunFolder, streamed: bool, encoder: LocalCopy
-    ):
-        self.folder = folder
-        self.encoder = encoder
-        start = "untrained" if recipe.start_from is None else "preset"
-        self.rows = ("raw pixels", start, "trained")
-        self.streamed = streamed
-        self.results = folder.read_json("evaluation.json") or {}
-        self.splits = {}
-        if kv.class_names(recipe.data, data_dir=recipe.data_dir) is None:
-            return
-        for split in ("train", "validation", "test"):
-            with contextlib.suppress(ValueError):  # a source without that split
-                self.splits[split] = kv.load_images(
-                    recipe.data,
-                    image_size=recipe.image_size,
-                    split=split,
-                    labels=True,
-                    batch_size=recipe.batch_size if streamed else None,
-                    data_dir=recipe.data_dir,
-                )
-
-    def online_knn(self) -> list:
-        """A callback that watches the validation split, where there is one."""
-        if self.streamed or not {"train", "validation"} <= set(self.splits):
-            return []
-        return [kv.callbacks.OnlineKNN(self.splits["train"], self.splits["validation"])]
-
-    def before(self) -> None:
-        """Measures raw pixels and the encoder before training, once a run."""
-        if not replicas.is_chief() or "test" not in self.splits:
-            return
-        for name in self.rows[self.streamed : 2]:
-            if name not in self.results:
-                self._measure(name)
-
-    def after(self) -> dict:
-        """Measures the trained encoder and prints the table."""
-        if "test" not in self.splits:
-            print("No labelled test split: nothing to compare the encoder on.")
-            return {}
-        if "trained" not in self.results:
-            self._measure("trained")
-        results = {row: self.results[row] for row in self.rows if row in self.results}
-        test = self.results["trained"]["knn"]["settings"]["test_images"]
-        print(f"\nTop-1 accuracy on the {test:,} test images:\n{table(results)}")
-        return results
-
-    def _measure(self, name: str) -> None:
-        train, test = self.splits["train"], self.splits["test"]
-        if name == "raw pixels":
-            # Logistic regression on pixels would take longer than the training.
-            self.results[name] = measure(None, train, test, ("knn",))
-        else:
-            self.results[name] = self.encoder.use(
-                lambda encoder: measure(encoder, train, test, ("knn", "linear"))
-            )
-        self.folder.write_json("evaluation.json", self.results)

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import keras
@@ -316,12 +317,15 @@ def test_evaluate_refuses_an_unknown_protocol(finished, capsys):
 
 @pytest.fixture(scope="module")
 def large_photographs(photographs, tmp_path_factory):
-    """The same folder, four times as large."""
+    """The same folder, four times as large, one file of each split damaged."""
     folder = tmp_path_factory.mktemp("large")
     for path in photographs.rglob("*.png"):
         file = folder / path.relative_to(photographs)
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.open(path).resize((64, 64)).save(file)
+    for split in ("train", "test"):
+        file = folder / split / "class0" / "00.png"
+        file.write_bytes(file.read_bytes()[:3000])
     return folder
 
 
@@ -329,19 +333,28 @@ def test_views_of_large_photographs_come_from_the_files(
     large_photographs, tmp_path, monkeypatch, capsys
 ):
     pytest.importorskip("tensorflow")
-    loaded = []
-    load_images = kv.load_images
-    monkeypatch.setattr(
-        kv, "load_images", lambda *a, **k: loaded.append(k) or load_images(*a, **k)
-    )
     run = tmp_path / "run"
     options = ["pretrain", "--data", str(large_photographs), *SMALL]
-    assert cli.main([*options, "--run-dir", str(run)]) == 0
-    assert "on the 12 test images" in capsys.readouterr().out
-    assert all(call["batch_size"] == 16 for call in loaded)  # nothing as an array
+    with monkeypatch.context() as patch, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        patch.setattr(kv, "load_images", None)  # nothing as an array
+        assert cli.main([*options, "--run-dir", str(run)]) == 0
+    assert "on the 11 test images" in capsys.readouterr().out
+    said = " ".join(str(warning.message) for warning in caught)
+    for split in ("train", "test"):  # once, in all that measures and trains
+        assert said.count(str(Path(split, "class0", "00.png"))) == 1
     results = json.loads((run / "evaluation.json").read_text())
     assert list(results) == ["untrained", "trained"]
+    for row in results.values():
+        counts = [found["settings"]["train_images"] for found in row.values()]
+        assert counts == [39, 39]
     assert {path.name for path in run.iterdir()} == FILES
+    there = ["evaluate", str(run), "--data", str(large_photographs)]
+    assert cli.main([*there, "--protocol", "knn,linear"]) == 0
+    stored = json.loads((run / "evaluation.json").read_text())
+    again = stored[f"trained, on {large_photographs}"]
+    for protocol in ("knn", "linear"):
+        assert again[protocol] == results["trained"][protocol]
     history = (run / "history.csv").read_text().splitlines()
     # Run again, it finds nothing left to do.
     assert cli.main([*options, "--run-dir", str(run)]) == 0

@@ -1,0 +1,99 @@
+"""What a run was worth: the encoder before and after training, and the raw pixels."""
+
+import contextlib
+
+import keras_vicreg as kv
+from keras_vicreg.data.folders import ImageFolder
+from keras_vicreg.data.labelled_files import LabelledFiles
+from keras_vicreg.devices import replicas
+from keras_vicreg.devices.local_copy import LocalCopy
+from keras_vicreg.evaluation.protocols import measure, table
+from keras_vicreg.runs.folder import RunFolder
+from keras_vicreg.runs.recipes import Recipe
+from keras_vicreg.views.files import FileViews
+
+
+class Comparison:
+    """What a run was worth: before and after, beside the raw pixels.
+
+    All labelled images are measured, the same ones each time. Large photographs are
+    streamed: they need not fit into memory, and their pixels say nothing as they are.
+
+    Args:
+        recipe: of the run, resolved.
+        folder: of the run.
+        encoder: the network that is being trained.
+        batches: what it is trained on.
+    """
+
+    def __init__(self, recipe: Recipe, folder: RunFolder, encoder: LocalCopy, batches):
+        self.folder = folder
+        self.encoder = encoder
+        start = "untrained" if recipe.start_from is None else "preset"
+        self.rows = ("raw pixels", start, "trained")
+        self.streamed = isinstance(batches, FileViews)
+        self.results = folder.read_json("evaluation.json") or {}
+        self.splits = {}
+        if kv.class_names(recipe.data, data_dir=recipe.data_dir) is None:
+            return
+        load = _stream if self.streamed else _load
+        for split in ("train", "validation", "test"):
+            with contextlib.suppress(ValueError):  # a source without that split
+                self.splits[split] = load(recipe, split, batches)
+
+    def online_knn(self) -> list:
+        """A callback that watches the validation split, where there is one."""
+        if self.streamed or not {"train", "validation"} <= set(self.splits):
+            return []
+        return [kv.callbacks.OnlineKNN(self.splits["train"], self.splits["validation"])]
+
+    def before(self) -> None:
+        """Measures raw pixels and the encoder before training, once a run."""
+        if not replicas.is_chief() or "test" not in self.splits:
+            return
+        for name in self.rows[self.streamed : 2]:
+            if name not in self.results:
+                self._measure(name)
+
+    def after(self) -> dict:
+        """Measures the trained encoder and prints the table."""
+        if "test" not in self.splits:
+            print("No labelled test split: nothing to compare the encoder on.")
+            return {}
+        if "trained" not in self.results:
+            self._measure("trained")
+        results = {row: self.results[row] for row in self.rows if row in self.results}
+        test = self.results["trained"]["knn"]["settings"]["test_images"]
+        print(f"\nTop-1 accuracy on the {test:,} test images:\n{table(results)}")
+        return results
+
+    def _measure(self, name: str) -> None:
+        train, test = self.splits["train"], self.splits["test"]
+        if name == "raw pixels":
+            # Logistic regression on pixels would take longer than the training.
+            self.results[name] = measure(None, train, test, ("knn",))
+        else:
+            self.results[name] = self.encoder.use(
+                lambda encoder: measure(encoder, train, test, ("knn", "linear"))
+            )
+        self.folder.write_json("evaluation.json", self.results)
+
+
+def _load(recipe: Recipe, split: str, batches):
+    """Images of a split and their labels, in memory."""
+    return kv.load_images(
+        recipe.data,
+        image_size=recipe.image_size,
+        split=split,
+        labels=True,
+        data_dir=recipe.data_dir,
+    )
+
+
+def _stream(recipe: Recipe, split: str, batches: FileViews) -> LabelledFiles:
+    """Batches of a split; what training cannot read either is named once."""
+    source = ImageFolder(recipe.data).source(split)
+    if source.class_names is None:
+        raise ValueError(f"`split` must have labels. Received: split={split!r}")
+    unreadable = batches.unreadable if split == "train" else None
+    return LabelledFiles(source, recipe.image_size, unreadable)
