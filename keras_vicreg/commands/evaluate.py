@@ -12,6 +12,7 @@ import keras_vicreg as kv
 from keras_vicreg.commands.options import (
     check_output_file,
     output_file,
+    part,
     positive,
     share,
     whole,
@@ -29,7 +30,8 @@ def add_evaluate(commands, shared) -> None:
         "a table and writes evaluation.json. Images without labels give quality.",
     )
     parser.set_defaults(command=evaluate)
-    _add_shared(parser, "labelled, with a train and a test split; or any images")
+    _add_shared(parser, "labelled, in splits; or any images")
+    _add_tested(parser)
     parser.add_argument(
         "--protocol",
         help="of knn, linear, linear_sgd, clustering, retrieval, quality, several with "
@@ -49,10 +51,11 @@ def add_finetune(commands, shared) -> None:
         parents=[shared],
         help="train an encoder on few labels, or on all",
         description="Trains an encoder with a linear head on a share of the labels, "
-        "tests it on the test split and writes finetune.json.",
+        "tests it on other images and writes finetune.json.",
     )
     parser.set_defaults(command=finetune)
-    _add_shared(parser, "labelled, with a train and a test split")
+    _add_shared(parser, "labelled, in splits")
+    _add_tested(parser)
     add = parser.add_argument
     add(
         "--labels",
@@ -101,6 +104,17 @@ def _add_shared(parser, data_help: str) -> None:
     add("--data-dir", help="where tfds: and hf: data sets are prepared")
 
 
+def _add_tested(parser) -> None:
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--split", help="to test on; default: test, where it has no labels validation")
+    add(
+        "--validation-split",
+        type=part,
+        metavar="SHARE",
+        help="test on so much of each class of train, where there are no splits",
+    )
+
+
 def evaluate(options) -> dict:
     """Measures a preset or the encoder of a run, prints a table, writes a file.
 
@@ -129,19 +143,17 @@ def evaluate(options) -> dict:
     encoder, folder = _open(options.encoder)
     file = _file(options, folder, "evaluation")
     stored = _stored(file)
-    splits = {
-        split: _load(encoder, options, split, labels=labelled)
-        for split in (("train", "test") if labelled else ("all",))
-    }
+    choose = _splits if labelled else _unlabelled
+    split, splits = choose(encoder, options)
     test = splits["test" if labelled else "all"]
-    found = known.measure(encoder, splits.get("train"), test, protocols)
-    name = f"trained, on {options.data}"
+    found = known.measure(encoder, splits.get("train"), test, protocols, split)
+    name = f"trained, on {_tested_data(options, split)}"
     stored[name] = {**stored.get(name, {}), **found}
     rows = {key: row for key, row in stored[name].items() if key in known.PROTOCOLS}
     stored[name]["measured on"] = provenance(encoder, **splits)
     _write(file, stored)
     count = len(test[1] if labelled else test)
-    kind = "test images" if labelled else "images without labels"
+    kind = f"{printable(split)} images" if labelled else "images without labels"
     print(f"On the {count:,} {kind} of {printable(options.data)}, with 95 % intervals:")
     print(known.table({name: rows}))
     return stored[name]
@@ -173,7 +185,7 @@ def finetune(options) -> dict:
     encoder, folder = _open(options.encoder)
     file = _file(options, folder, "finetune")
     stored = _stored(file)
-    splits = {split: _load(encoder, options, split) for split in ("train", "test")}
+    split, splits = _splits(encoder, options)
     given = {
         "label_fraction": options.label_fraction,
         "epochs": options.epochs,
@@ -189,17 +201,20 @@ def finetune(options) -> dict:
         network = _reinitialised(encoder)
         rows["from scratch"] = fine_tune(network, **splits, encoder_rate=rate, **given)
     found = {name: row.as_dict() for name, row in rows.items()}
+    for row in found.values():
+        row["settings"]["split"] = split
     settings = found["pretrained"]["settings"]
     print(
-        f"Top-1 accuracy on the {len(splits['test'][1]):,} test images of "
-        f"{printable(options.data)}, after {settings['epochs']} epochs on "
+        f"Top-1 accuracy on the {len(splits['test'][1]):,} {printable(split)} "
+        f"images of {printable(options.data)}, after {settings['epochs']} epochs on "
         f"{settings['train_images']:,} labels, seeds: {options.seeds}"
     )
     print(table({name: {"fine-tuned": row} for name, row in found.items()}))
     if options.from_scratch:
         found["difference"] = _difference(*rows.values())
     found["measured on"] = provenance(encoder, **splits)
-    stored[f"{options.label_fraction:g} of the labels of {options.data}"] = found
+    data = _tested_data(options, split)
+    stored[f"{options.label_fraction:g} of the labels of {data}"] = found
     _write(file, stored)
     return found
 
@@ -257,12 +272,65 @@ def _load(encoder, options, split: str, labels: bool = True):
     )
 
 
+def _splits(encoder, options) -> tuple[str, dict]:
+    """What the images tested are called, and labelled images as `train` and `test`."""
+    from keras_vicreg.evaluation.held_out import check_held_out, held_out_split
+
+    if options.validation_split is not None:
+        return _held_out(encoder, options)
+    if options.split:
+        check_held_out(options.split)
+    train = _load(encoder, options, "train")
+    split = options.split or held_out_split(options.data, options.data_dir)
+    if split is None:
+        raise ValueError(
+            "`data` must have a test or validation split with labels; "
+            "`validation_split` holds a share of the images out. "
+            f"Received: {options.data} without"
+        )
+    name = check_held_out(split)
+    if not options.split and name != "test":
+        print(f"No labelled test split: measured on the {name} split.")
+    return name, {"train": train, "test": _load(encoder, options, split)}
+
+
+def _held_out(encoder, options) -> tuple[str, dict]:
+    """As `_splits`, of the train split in two parts."""
+    from keras_vicreg.evaluation.held_out import hold_out
+
+    images, labels = _load(encoder, options, "train")
+    train, test = hold_out(images, labels, options.validation_split)
+    print(
+        f"Held out of the train split: {len(test[1]):,} of {len(labels):,} images, "
+        f"{options.validation_split:g} of each class, at random (seed 0)."
+    )
+    return "held-out", {"train": train, "test": test}
+
+
+def _unlabelled(encoder, options) -> tuple[str, dict]:
+    """Name of the split, and its images as `all`."""
+    if options.validation_split is not None:
+        raise ValueError(
+            "`validation_split` must be left out without labels, which nothing learns. "
+            f"Received: validation_split={options.validation_split:g}"
+        )
+    split = options.split or "all"
+    return split, {"all": _load(encoder, options, split, labels=False)}
+
+
+def _tested_data(options, split: str) -> str:
+    """The name of what was tested, in a file of results."""
+    if options.validation_split is not None:
+        return f"{options.data}, {options.validation_split:g} of train held out"
+    return options.data if split in ("test", "all") else f"{options.data}, {split}"
+
+
 def _without_labels(data: str, protocols, labelled) -> list:
     """The protocols that can do without labels; says what needs them."""
     lost = [name for name in protocols if name in labelled]
     needs = (
         f"{', '.join(lost or labelled)} need labels, which {data} has not: sub-folders "
-        "named for the classes, under train/ and test/"
+        "named for the classes, under train/ and test/ or val/"
     )
     left = [name for name in protocols if name not in labelled]
     if not left:
@@ -280,7 +348,7 @@ def _reinitialised(encoder):
 
 
 def _difference(pretrained, from_scratch) -> dict:
-    """How much better the pretrained one is, image by image of the test split."""
+    """How much better the pretrained one is, image by image of those tested."""
     from keras_vicreg.evaluation.accuracy import bootstrap_interval
 
     gain = pretrained.correct - from_scratch.correct

@@ -43,6 +43,11 @@ def share(text: str) -> float:
     return _number(text, "more than 0 and at most 1", lambda value: 0 < value <= 1)
 
 
+def part(text: str) -> float:
+    """A number above 0 and below 1."""
+    return _number(text, "more than 0 and less than 1", lambda value: 0 < value < 1)
+
+
 def portion(text: str) -> float:
     """A number from 0 to 1."""
     return _number(text, "0 to 1", lambda value: 0 <= value <= 1)

@@ -23,7 +23,9 @@ def check_protocols(protocols) -> None:
         )
 
 
-def measure(encoder, train, test, protocols=("knn", "linear")) -> dict:
+def measure(
+    encoder, train, test, protocols=("knn", "linear"), split: str | None = None
+) -> dict:
     """Results of an encoder by several protocols, each image embedded once.
 
     Args:
@@ -33,6 +35,7 @@ def measure(encoder, train, test, protocols=("knn", "linear")) -> dict:
         test: the same, or images alone for `"quality"`. Clustering, retrieval and
             quality look at the test images alone.
         protocols: names of `PROTOCOLS`.
+        split: what the settings call the test images. Defaults to `None`, nothing.
 
     Returns:
         A dict: name of the protocol -> what it found, with its interval and settings,
@@ -53,7 +56,11 @@ def measure(encoder, train, test, protocols=("knn", "linear")) -> dict:
         "retrieval": lambda: retrieval(None, tested),
         "quality": lambda: quality(tested[0]),
     }
-    return {name: measured[name]().as_dict() for name in protocols}
+    found = {name: measured[name]().as_dict() for name in protocols}
+    for row in found.values():
+        if split is not None and "settings" in row:
+            row["settings"]["split"] = split
+    return found
 
 
 def table(results: dict) -> str:

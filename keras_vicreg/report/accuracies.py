@@ -16,8 +16,8 @@ HEADS = {
 BASELINES = ("raw pixels", "untrained", "preset")  # of a run, as it begins
 NEEDED = (
     "kNN, linear probe and confusion matrix need labels: images in sub-folders named "
-    "for their classes, under train/ and test/. `keras-vicreg evaluate RUN --data "
-    "FOLDER` measures an encoder on any such images."
+    "for their classes, under train/ and test/ or val/. `keras-vicreg evaluate RUN "
+    "--data FOLDER` measures an encoder on any such images."
 )
 
 
@@ -38,8 +38,8 @@ def accuracies(runs: list[ReportedRun]) -> Markup:
         "Accuracy",
         element(
             "p",
-            "Share of the test images whose class is predicted, with 95 % intervals: "
-            "bootstrap over the test images. The bars run from 0 to 100 %.",
+            "Share of the images tested whose class is predicted, with 95 % intervals: "
+            "bootstrap over these images. The bars run from 0 to 100 %.",
         ),
         table(heads, body, class_="accuracies", style=f"--columns:{len(protocols)}"),
         element("ul", [element("li", line) for line in _settings(rows)], class_="fine"),

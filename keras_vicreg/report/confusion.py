@@ -13,14 +13,14 @@ LISTED = 5
 
 
 def confusion(measured: list[Measured]) -> Markup | None:
-    """The matrix of each run with a labelled test split; `None` where there is none."""
+    """The matrix of each run that could be tested; `None` where there is none."""
     classified = [each for each in measured if each.knn is not None]
     if not classified:
         return None
     told = (
         "By the kNN classifier. Rows are the true classes, columns the predicted ones, "
-        "cells count test images; the last column is the share of a class that is "
-        "found."
+        "cells count the images tested; the last column is the share of a class that "
+        "is found."
     )
     return section(
         "confusion",

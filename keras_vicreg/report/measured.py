@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 import keras_vicreg as kv
+from keras_vicreg.evaluation.held_out import held_out_split
 from keras_vicreg.evaluation.knn import KNN
 from keras_vicreg.evaluation.quality import Quality
 from keras_vicreg.report.run import ReportedRun
@@ -19,9 +20,10 @@ class Images:
         images: uint8 array.
         labels: array `(n,)`, or `None`.
         names: names of the labels, or `None`.
-        split: `"test"`; without a labelled test split `"train"`, without labels
-            `"all"`.
-        train: pair `(images, labels)`, where `split` is `"test"`; else `None`.
+        split: `"test"`, or else `"validation"`; where neither has labels `"train"`,
+            without any `"all"`.
+        train: pair `(images, labels)`, where `split` is one of the first two; else
+            `None`.
     """
 
     images: np.ndarray
@@ -33,8 +35,8 @@ class Images:
     @property
     def title(self) -> str:
         """`"372 test images"`."""
-        kind = {"test": "test images", "train": "training images", "all": "images"}
-        return f"{len(self.images):,} {kind[self.split]}"
+        kind = {"train": "training images", "all": "images"}
+        return f"{len(self.images):,} {kind.get(self.split, f'{self.split} images')}"
 
     def name_of(self, label) -> str | None:
         """Name of a label, its number where it has none, `None` without a label."""
@@ -123,11 +125,11 @@ def _load(data: str, data_dir, size) -> Images:
         images = kv.load_images(data, split="all", **given)
         return Images(images, None, None, "all", None)
     train = kv.load_images(data, labels=True, **given)
-    try:
-        test = kv.load_images(data, split="test", labels=True, **given)
-    except ValueError:  # a source without that split
+    split = held_out_split(data, data_dir)
+    if split is None:
         return Images(*train, names, "train", None)
-    return Images(*test, names, "test", train)
+    test = kv.load_images(data, split=split, labels=True, **given)
+    return Images(*test, names, split, train)
 
 
 def _measure(run, encoder, data: Images) -> Measured:

@@ -23,7 +23,7 @@ def similar_images(measured: list[Measured]) -> tuple[Markup, list[Sheet]]:
     told = (
         "Left, an image; right of it, those whose representations are most similar to "
         "its own by cosine, nearest first: among the training images, or where there "
-        "is no labelled test split among all the others."
+        "is no labelled test or validation split among all the others."
     )
     labelled = any(each.data.names is not None for each in measured)
     key = "A filled dot below marks an image of the same class, a ring one of another."

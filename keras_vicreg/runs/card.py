@@ -45,7 +45,7 @@ def _metric(name: str, found: dict, before: dict, data: str) -> dict:
         "type": "accuracy",
         "value": round(found["top1"], 4),
         "dataset": data,
-        "split": "test",
+        "split": found["settings"].get("split", "test"),
         "details": f"95 % interval {low:.4f} to {high:.4f}; before training "
         f"{before['top1']:.4f}",
     }

@@ -7,6 +7,7 @@ from keras_vicreg.data.folders import ImageFolder
 from keras_vicreg.data.labelled_files import LabelledFiles
 from keras_vicreg.devices import replicas
 from keras_vicreg.devices.local_copy import LocalCopy
+from keras_vicreg.evaluation.held_out import held_out_split
 from keras_vicreg.evaluation.protocols import measure, table
 from keras_vicreg.runs.folder import RunFolder
 from keras_vicreg.runs.recipes import Recipe
@@ -16,7 +17,8 @@ from keras_vicreg.views.files import FileViews
 class Comparison:
     """What a run was worth: before and after, beside the raw pixels.
 
-    All labelled images are measured, the same ones each time. Large photographs are
+    All labelled images are measured, the same ones each time, on the test split, or
+    where that has no labels on the validation split. Large photographs are
     streamed: they need not fit into memory, and their pixels say nothing as they are.
 
     Args:
@@ -34,6 +36,7 @@ class Comparison:
         self.streamed = isinstance(batches, FileViews)
         self.results = folder.read_json("evaluation.json") or {}
         self.splits = {}
+        self.tested = held_out_split(recipe.data, recipe.data_dir)
         if kv.class_names(recipe.data, data_dir=recipe.data_dir) is None:
             return
         load = _stream if self.streamed else _load
@@ -49,32 +52,39 @@ class Comparison:
 
     def before(self) -> None:
         """Measures raw pixels and the encoder before training, once a run."""
-        if not replicas.is_chief() or "test" not in self.splits:
+        if not replicas.is_chief() or not self._can_measure:
             return
+        if self.tested != "test":
+            print(f"No labelled test split: measured on the {self.tested} split.")
         for name in self.rows[self.streamed : 2]:
             if name not in self.results:
                 self._measure(name)
 
     def after(self) -> dict:
         """Measures the trained encoder and prints the table."""
-        if "test" not in self.splits:
-            print("No labelled test split: nothing to compare the encoder on.")
+        if not self._can_measure:
+            print("No labelled test or validation split: nothing to compare on.")
             return {}
         if "trained" not in self.results:
             self._measure("trained")
         results = {row: self.results[row] for row in self.rows if row in self.results}
         test = self.results["trained"]["knn"]["settings"]["test_images"]
-        print(f"\nTop-1 accuracy on the {test:,} test images:\n{table(results)}")
+        images = f"{test:,} {self.tested} images"
+        print(f"\nTop-1 accuracy on the {images}:\n{table(results)}")
         return results
 
+    @property
+    def _can_measure(self) -> bool:
+        return {"train", self.tested} <= set(self.splits)
+
     def _measure(self, name: str) -> None:
-        train, test = self.splits["train"], self.splits["test"]
+        train, test, split = self.splits["train"], self.splits[self.tested], self.tested
         if name == "raw pixels":
             # Logistic regression on pixels would take longer than the training.
-            self.results[name] = measure(None, train, test, ("knn",))
+            self.results[name] = measure(None, train, test, ("knn",), split)
         else:
             self.results[name] = self.encoder.use(
-                lambda encoder: measure(encoder, train, test, ("knn", "linear"))
+                lambda encoder: measure(encoder, train, test, split=split)
             )
         self.folder.write_json("evaluation.json", self.results)
 

@@ -43,8 +43,9 @@ def pretrain(
 
     In a folder that holds an unfinished run of the same recipe it goes on from the
     last whole epoch. With labels in the data, the encoder before training, untrained
-    or as its preset has it, and the trained one are compared on the test split;
-    training never sees labels or that split.
+    or as its preset has it, and the trained one are compared on the test split, or
+    where it has no labels on the validation split; training never sees labels or
+    either split.
 
     Several processes each call it, with a `run_dir` that they share: the chief
     measures, writes and prints, the others train alone and are silent.
@@ -62,7 +63,7 @@ def pretrain(
     Returns:
         What raw pixels, the encoder before training (`"untrained"`, or `"preset"`) and
         the trained one gave, by protocol, as in evaluation.json; empty without labels
-        or without a test split, and in a process that is not the chief.
+        or without such a split, and in a process that is not the chief.
 
     Raises:
         ValueError: if recipe or data are unusable, or `run_dir` holds another run.

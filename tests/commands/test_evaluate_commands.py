@@ -5,6 +5,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -16,7 +17,10 @@ import keras_vicreg as kv
 from keras_vicreg.commands import evaluate as evaluate_commands
 from keras_vicreg.evaluation import fine_tune, knn, quality
 from keras_vicreg.evaluation.accuracy import bootstrap_interval
+from keras_vicreg.evaluation.held_out import hold_out
 from keras_vicreg.evaluation.protocols import PROTOCOLS, measure, table
+from keras_vicreg.evaluation.provenance import provenance
+from keras_vicreg.evaluation.subsets import stratified_subset
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +117,6 @@ def test_results_name_their_encoder_their_data_and_the_versions(
     assert found["data"]["test"] == digest.hexdigest()
     assert found["data"]["train"] != found["data"]["test"]
     assert found["versions"]["keras"] == keras.__version__
-    from keras_vicreg.evaluation.provenance import provenance
-
     other = provenance(toys.encoder(size=16), train=train, test=test)
     assert other["encoder"] != found["encoder"]
     assert other["data"] == found["data"]
@@ -207,6 +209,106 @@ def test_finetune_in_the_run_folder_keeps_what_is_there(run, photographs):
     stored = json.loads((run / "finetune.json").read_text())
     assert list(stored) == [f"{s} of the labels of {photographs}" for s in (0.2, 0.5)]
     assert all("from scratch" not in found for found in stored.values())
+
+
+@pytest.fixture(scope="module")
+def imagenet(tmp_path_factory):
+    """A folder as ImageNet's: 30 images in train/, 12 in val/, a test/ without labels.
+
+    The images of `photographs`, a class a colour.
+    """
+    counts = {"train": 30, "val": 12}
+    folder = save_splits(tmp_path_factory.mktemp("imagenet"), counts)
+    save_images(folder / "test", 3)
+    return folder
+
+
+def test_without_a_labelled_test_split_validation_is_measured_on_and_said_so(
+    run, encoder, imagenet, capsys
+):
+    found = command("evaluate", run, "--data", imagenet)
+    train, validation = (
+        kv.load_images(imagenet, 16, split=split, labels=True)
+        for split in ("train", "val")
+    )
+    assert found["knn"]["top1"] == knn(encoder, train, validation).top1
+    assert found["knn"]["settings"]["split"] == "validation"
+    said = capsys.readouterr().out
+    assert "No labelled test split: measured on the validation split." in said
+    assert "On the 12 validation images" in said
+    stored = json.loads((run / "evaluation.json").read_text())
+    assert list(stored) == [f"trained, on {imagenet}, validation"]
+
+
+@pytest.mark.parametrize("spelling", ["val", "Valid", "validation", "dev", "val2017"])
+def test_any_spelling_of_a_split_is_taken(run, imagenet, capsys, spelling):
+    found = command("evaluate", run, "--data", imagenet, "--split", spelling)
+    assert found["knn"]["settings"]["test_images"] == 12
+    said = capsys.readouterr().out
+    assert "No labelled" not in said
+    assert "On the 12 validation images" in said
+
+
+def test_splits_that_cannot_be_tested_are_refused(run, imagenet, photographs, capsys):
+    words = ["evaluate", run, "--data", imagenet, "--split"]
+    for bad in ("train", "Training", "all"):
+        with pytest.raises(ValueError, match="`split` must be another than train"):
+            command(*words, bad)
+    with pytest.raises(ValueError, match="`labels=True` needs a source with labels"):
+        command(*words, "test")
+    with pytest.raises(ValueError, match=r"`split` must be one of .*'train'"):
+        command(*words, "elsewhere")
+    with pytest.raises(ValueError, match=r"`validation_split` holds .* out"):
+        command("evaluate", run, "--data", photographs / "train")
+    for bad in ("0", "1", "nan"):
+        with pytest.raises(SystemExit):
+            command(*words[:4], "--validation-split", bad)
+    with pytest.raises(SystemExit):
+        command(*words, "val", "--validation-split", "0.2")
+
+
+def test_a_share_of_a_folder_without_splits_is_held_out(
+    run, encoder, photographs, unlabelled, capsys
+):
+    data = photographs / "train"
+    words = ["--data", data, "--validation-split", "0.2"]
+    found = command("evaluate", run, *words)
+    said = capsys.readouterr().out
+    assert "Held out of the train split: 12 of 60 images, 0.2 of each class" in said
+    assert "On the 12 held-out images" in said
+    images, labels = kv.load_images(data, 16, labels=True)
+    held = stratified_subset(labels, 0.2, seed=0)
+    rest = np.setdiff1d(np.arange(60), held)
+    pairs = [(images[rows], labels[rows]) for rows in (rest, held)]
+    assert found["knn"]["top1"] == knn(encoder, *pairs).top1
+    assert found["measured on"] == provenance(encoder, train=pairs[0], test=pairs[1])
+    tuned = command("finetune", run, *words, "--epochs", "1")
+    assert tuned["measured on"]["data"] == found["measured on"]["data"]
+    assert tuned["pretrained"]["settings"]["split"] == "held-out"
+    stored = json.loads((run / "finetune.json").read_text())
+    assert list(stored) == [f"1 of the labels of {data}, 0.2 of train held out"]
+    with pytest.raises(ValueError, match="`validation_split` must be left out without"):
+        command("evaluate", run, "--data", unlabelled, *words[2:])
+
+
+def test_every_class_stays_in_both_parts():
+    labels = np.repeat([7, 3, 5], [2, 3, 40])
+    images = np.arange(45)
+    for share in (0.01, 0.2, 0.5, 0.99):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            rest, held = hold_out(images, labels, share)
+        few = [w for w in caught if "less than one image" in str(w.message)]
+        assert len(few) == (share < 0.25)
+        assert sorted([*rest[0], *held[0]]) == list(range(45))
+        np.testing.assert_array_equal(held[1], labels[held[0]])
+        for part in (rest, held):
+            assert set(part[1]) == {3, 5, 7}
+        assert (held[1] == 5).sum() == min(39, max(1, round(share * 40)))
+    first, second = (hold_out(images, labels, 0.5, seed)[1][0] for seed in (0, 1))
+    assert list(first) != list(second)
+    with pytest.raises(ValueError, match="1 of 2 classes with one image"):
+        hold_out(images[:3], [0, 0, 1], 0.5)
 
 
 def test_embed_writes_representations_labels_and_class_names(
