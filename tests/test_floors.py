@@ -36,6 +36,7 @@ FLOORS = {
 KNOWS_THE_BACKEND = {
     "devices/distribute.py",
     "devices/microbatch.py",
+    "devices/precision.py",
     "devices/rematerialization.py",
     "devices/replicas.py",
     "methods/train_step.py",

@@ -6,7 +6,7 @@ import keras
 
 from keras_vicreg.augment.arrays import ops_for
 from keras_vicreg.augment.layer import Augmentation, check_probability, check_range
-from keras_vicreg.augment.resampling import along_axes
+from keras_vicreg.augment.resampling import along_axes, product
 
 # Beyond six standard deviations a Gaussian weighs less than float32 resolves.
 REACH = 6
@@ -96,7 +96,7 @@ def gaussian_matrix(sigma, size, reach: int):
     pixels = ops.arange(size, dtype="float32")
     # Each border pixel also stands for its copies outside: the kernel's tail.
     beyond = ops.cast(distances[:, None] > pixels[None, :], "float32")
-    tail = ops.matmul(kernel, beyond)  # (batch, size)
+    tail = product(kernel, beyond)  # (batch, size)
     first = ops.cast(pixels == 0, "float32")
     last = ops.flip(first, axis=0)
     apart = ops.square(pixels[:, None] - pixels[None, :])

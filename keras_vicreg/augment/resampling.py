@@ -1,6 +1,7 @@
 """Resizing and blurring as matrices along the two axes of an image."""
 
 from keras_vicreg.augment.arrays import ops_for
+from keras_vicreg.devices.precision import full_precision
 
 # Products are of pixels less this: numbers half as large have half the rounding error,
 # and what weights do not sum to 1 by falls on less.
@@ -70,6 +71,12 @@ def resampling_matrix(start, length, full, size: int, interpolation: str):
     return filter_weights(ops, source, target, length, size, interpolation)
 
 
+def product(left, right):
+    """The matrix product of float32 tensors, in float32 on every device."""
+    with full_precision():
+        return ops_for(left).matmul(left, right)
+
+
 def along_axes(pixels, columns, rows, reach: int | None = None):
     """Applies one matrix along the width, then one along the height.
 
@@ -90,7 +97,7 @@ def along_axes(pixels, columns, rows, reach: int | None = None):
     wide = ops.reshape(pixels - MIDDLE, (-1, height * channels, width))
     wide = ops.concatenate(
         [
-            ops.matmul(wide[:, :, band], columns[:, band, block])
+            product(wide[:, :, band], columns[:, band, block])
             for band, block in _bands(new_width, reach)
         ],
         axis=2,
@@ -101,7 +108,7 @@ def along_axes(pixels, columns, rows, reach: int | None = None):
     rows = ops.transpose(rows, (0, 2, 1))
     tall = ops.concatenate(
         [
-            ops.matmul(rows[:, block, band], tall[:, band])
+            product(rows[:, block, band], tall[:, band])
             for band, block in _bands(new_height, reach)
         ],
         axis=1,

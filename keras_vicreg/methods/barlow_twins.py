@@ -12,6 +12,7 @@ from keras import ops
 from keras_vicreg.methods.embeddings import (
     check_convention,
     checked_embeddings,
+    matmul,
     unit,
 )
 from keras_vicreg.methods.joint_embedding import JointEmbedding
@@ -87,11 +88,11 @@ def _sum_of_squares(a, b):
     """
 
     def by_samples():
-        products = [ops.matmul(z, ops.transpose(z)) for z in (a, b)]  # (N, N)
+        products = [matmul(z, ops.transpose(z)) for z in (a, b)]  # (N, N)
         return ops.sum(products[0] * products[1])
 
     def by_features():
-        return ops.sum(ops.square(ops.matmul(ops.transpose(a), b)))  # (D, D)
+        return ops.sum(ops.square(matmul(ops.transpose(a), b)))  # (D, D)
 
     samples, features = a.shape
     if samples is None:  # a TensorFlow graph for batches of any size

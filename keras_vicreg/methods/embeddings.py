@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_vicreg.devices.precision import full_precision
+
 
 def checked_embeddings(*batches, least: int = 1) -> list:
     """Embeddings of the views of the same images, float32.
@@ -35,6 +37,12 @@ def unit(x, axis: int = -1):
     """
     squares = ops.sum(ops.square(x), axis=axis, keepdims=True)
     return x * ops.rsqrt(ops.maximum(squares, 1e-24))
+
+
+def matmul(a, b):
+    """The matrix product of float32 tensors, in float32 on every device."""
+    with full_precision():
+        return ops.matmul(a, b)
 
 
 def cosines(a, b):

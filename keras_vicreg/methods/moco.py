@@ -18,6 +18,7 @@ from keras_vicreg.methods.embeddings import (
     check_positive,
     checked_pair,
     cosines,
+    matmul,
     unit,
 )
 from keras_vicreg.methods.joint_embedding import JointEmbedding
@@ -92,7 +93,7 @@ def contrast(queries, keys, queues, temperature: float, convention: str) -> dict
         negatives = queues[min(1 - view, queues.shape[0] - 1)]  # (K, D)
         query = unit(queries[view])
         others = ops.logsumexp(
-            ops.matmul(query / temperature, ops.transpose(negatives)), axis=1
+            matmul(query / temperature, ops.transpose(negatives)), axis=1
         )  # (N,)
         positive = cosines(query, keys[1 - view]) / temperature
         # log(e^positive + e^others) - positive, without a concatenation of both

@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_vicreg.methods.embeddings import matmul
+
 EPSILON = 1e-4  # inside the square root, equation 2
 
 
@@ -45,11 +47,11 @@ def _off_diagonal_squares(z, squares):
     """
 
     def by_samples():
-        product = ops.matmul(z, ops.transpose(z))  # (N, N)
+        product = matmul(z, ops.transpose(z))  # (N, N)
         return ops.sum(ops.square(product)) - ops.sum(ops.square(squares))
 
     def by_features():
-        product = ops.matmul(ops.transpose(z), z)  # (D, D)
+        product = matmul(ops.transpose(z), z)  # (D, D)
         return ops.sum(ops.square(product * (1.0 - ops.eye(features))))
 
     samples, features = z.shape

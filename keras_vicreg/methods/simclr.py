@@ -12,6 +12,7 @@ from keras_vicreg.methods.embeddings import (
     check_positive,
     checked_embeddings,
     cosines,
+    matmul,
     unit,
 )
 from keras_vicreg.methods.joint_embedding import JointEmbedding
@@ -57,7 +58,7 @@ def simclr_terms(a, b, *, temperature: float = 0.1, convention: str = "paper") -
     check_positive("temperature", temperature)
     a, b = checked_embeddings(a, b, least=2)
     z = unit(ops.concatenate([a, b]))  # (2N, D)
-    logits = ops.matmul(z / temperature, ops.transpose(z))  # (2N, 2N)
+    logits = matmul(z / temperature, ops.transpose(z))  # (2N, 2N)
     anchors = ops.arange(2 * ops.shape(a)[0])
     apart = anchors[:, None] - anchors[None, :]
     # Not among the others: the anchor itself, and the other view of its image.

@@ -15,6 +15,7 @@ from keras_vicreg.methods.embeddings import (
     check_positive,
     check_several,
     checked_embeddings,
+    matmul,
     unit,
 )
 from keras_vicreg.methods.joint_embedding import JointEmbedding
@@ -74,15 +75,15 @@ def swav_terms(
     views = checked_embeddings(*views)
     check_several(views)
     prototypes = ops.transpose(ops.cast(ops.convert_to_tensor(prototypes), "float32"))
-    scores = coded = [ops.matmul(unit(z), prototypes) for z in views]  # (N, K) each
+    scores = coded = [matmul(unit(z), prototypes) for z in views]  # (N, K) each
     if not own:
-        coded = [ops.matmul(unit(z), prototypes) for z in checked_embeddings(*targets)]
+        coded = [matmul(unit(z), prototypes) for z in checked_embeddings(*targets)]
     logs = [ops.log_softmax(score / temperature, axis=1) for score in scores]
     losses = []
     for crop in range(CODED):
         earlier = None
         if queues is not None:
-            earlier = ops.matmul(queues[crop], prototypes), queues[crop][-1]
+            earlier = matmul(queues[crop], prototypes), queues[crop][-1]
         code = _code(ops.stop_gradient(coded[crop]), earlier, epsilon, iterations)
         losses += [
             -ops.mean(ops.sum(code * log, axis=1))

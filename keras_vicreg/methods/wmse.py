@@ -15,6 +15,7 @@ from keras_vicreg.methods.embeddings import (
     check_several,
     checked_embeddings,
     cosines,
+    matmul,
 )
 from keras_vicreg.methods.joint_embedding import JointEmbedding
 
@@ -97,7 +98,7 @@ def whitened(z, slice_size: int, epsilon: float = 0.0):
     features = z.shape[1]
     x = ops.reshape(z, (-1, slice_size, features))  # (slices, m, D)
     x = ops.transpose(x - ops.mean(x, axis=1, keepdims=True), (0, 2, 1))  # (_, D, m)
-    covariance = ops.matmul(x, ops.transpose(x, (0, 2, 1))) / (slice_size - 1)
+    covariance = matmul(x, ops.transpose(x, (0, 2, 1))) / (slice_size - 1)
     covariance = (1.0 - epsilon) * covariance + epsilon * ops.eye(features)
     white = ops.solve_triangular(ops.cholesky(covariance), x, lower=True)
     return ops.reshape(ops.transpose(white, (0, 2, 1)), (-1, features))
