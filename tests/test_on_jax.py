@@ -6,5 +6,5 @@ from other_backend import DEFAULT, LONG, check
 
 @pytest.mark.parametrize("marks", [DEFAULT, LONG])
 @pytest.mark.timeout(1800)
-def test_every_backend(marks):
-    check("jax", marks)
+def test_every_backend(marks, tmp_path):
+    check("jax", marks, tmp_path)

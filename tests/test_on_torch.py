@@ -6,5 +6,5 @@ from other_backend import DEFAULT, LONG, check
 
 @pytest.mark.parametrize("marks", [DEFAULT, LONG])
 @pytest.mark.timeout(1800)
-def test_every_backend(marks):
-    check("torch", marks)
+def test_every_backend(marks, tmp_path):
+    check("torch", marks, tmp_path)
