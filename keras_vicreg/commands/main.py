@@ -8,7 +8,15 @@ import sys
 import warnings
 
 from keras_vicreg import __version__
-from keras_vicreg.commands import convert, evaluate, presets, pretrain, preview, report
+from keras_vicreg.commands import (
+    convert,
+    evaluate,
+    methods,
+    presets,
+    pretrain,
+    preview,
+    report,
+)
 from keras_vicreg.commands.streams import lasting, silent
 from keras_vicreg.terminal import printable
 
@@ -39,7 +47,8 @@ def _run(options) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     theirs, warnings.formatwarning = warnings.formatwarning, _format_warning
     try:
-        _import_keras()
+        if getattr(options, "framework", True):
+            _import_keras()
         options.command(options)
     except _bad_input() as error:
         return _fail(_with_option_names(error, options.option_names), code=2)
@@ -138,6 +147,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for add in (
         pretrain.add_pretrain,
+        methods.add_methods,
         evaluate.add_evaluate,
         evaluate.add_finetune,
         evaluate.add_embed,

@@ -57,18 +57,18 @@ def add_pretrain(commands, shared) -> None:
     add("--stem", choices=("imagenet", "cifar"), help="default: cifar up to 64 px")
     add("--width", type=positive, help="fraction of the standard width; default: 1")
     add("--from", dest="start_from", metavar="PRESET", help="go on from its weights")
-    add("--method", help="default: vicreg")
+    add("--method", help="see `keras-vicreg methods`; default: vicreg")
     add("--expander", type=widths, metavar="N,N,N", help="widths of its layers")
-    add("--views", metavar="RECIPE", help="default: vicreg_cifar up to 64 px, vicreg")
+    add("--views", metavar="RECIPE", help="default: that of the method")
     add("--epochs", type=whole(1), help="default: 100")
     add("--batch-size", type=whole(2), help="default: 256")
-    add("--optimizer", choices=OPTIMIZERS, help="default: lars")
+    add("--optimizer", choices=OPTIMIZERS, help="default: that of the method")
     add(
         "--learning-rate",
         type=positive,
-        help="peak; default: the paper's for the batch",
+        help="peak; default: the method's for the batch",
     )
-    add("--weight-decay", type=not_negative, help="default: 1e-6")
+    add("--weight-decay", type=not_negative, help="default: that of the method")
     add(
         "--warmup-epochs", type=not_negative, help="default: 10, at most a tenth of all"
     )
@@ -98,8 +98,10 @@ def run_pretrain(options) -> None:
     fields = {field.name for field in dataclasses.fields(Recipe)}
     given = {k: v for k, v in vars(options).items() if k in fields}
     if given.get("data", "sample") == "sample" and "encoder" not in given:
-        from_preset = NETWORK if "start_from" in given else ()
-        quickstart = {k: v for k, v in QUICKSTART.items() if k not in from_preset}
+        elsewhere = {*(NETWORK if "start_from" in given else ())}
+        if "method" in given:
+            elsewhere |= {"expander", "views"}
+        quickstart = {k: v for k, v in QUICKSTART.items() if k not in elsewhere}
         given = {**quickstart, **given}
     recipe = Recipe(**given)
     run_dir = getattr(options, "run_dir", None) or time.strftime("runs/%Y%m%d-%H%M%S")

@@ -165,19 +165,15 @@ def load_batches(recipe: Recipe, max_unreadable: float = MOST):
 
 def build_model(recipe: Recipe, steps_per_epoch: int):
     """The compiled model of a resolved recipe."""
-    if recipe.method not in kv.METHODS:
-        raise ValueError(
-            f"`method` must be one of {', '.join(kv.METHODS)}. "
-            f"Received: method={recipe.method!r}"
-        )
     views = kv.TwoViews(recipe.image_size, recipe=recipe.views, seed=recipe.seed)
     method = kv.METHODS[recipe.method]
     options = {"views": views, "microbatch_size": recipe.microbatch_size}
+    options |= recipe.method_options or {}
     if recipe.start_from is not None:
         model = build_from_preset(recipe, method, **options)
     else:
         encoder = build_encoder(recipe)
-        model = method(encoder, kv.expander(recipe.expander), **options)
+        model = method(encoder, recipe.expander, **options)
     if recipe.remat:
         rematerialize(model.encoder)
     model.compile(build_optimizer(recipe, steps_per_epoch, model.trainable_variables))
@@ -226,7 +222,7 @@ def build_optimizer(recipe: Recipe, steps_per_epoch: int, variables):
 def _claim(folder: RunFolder, recipe: Recipe, images: int) -> None:
     """Writes config.json, or makes sure that the one there is of the same run."""
     wanted = dataclasses.asdict(recipe)
-    wanted["expander"] = list(recipe.expander)
+    wanted["expander"] = recipe.expander and list(recipe.expander)
     config = folder.read_json("config.json")
     if config is not None:
         # A run of an older version has no field that came later, and relative paths.

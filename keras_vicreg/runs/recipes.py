@@ -7,6 +7,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from keras_vicreg.finite import check_finite
+from keras_vicreg.runs.recommended import RECOMMENDED, SMALL, recommended
 
 OPTIMIZERS = ("lars", "adamw", "sgd")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -16,7 +17,8 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 class Recipe:
     """Everything that is needed to repeat a run, but for the data themselves.
 
-    `None` stands for a default that depends on the images; `resolved` fills it in.
+    `None` stands for a default that depends on the method and on the images; `resolved`
+    fills it in, see `keras_vicreg.runs.recommended`.
 
     Attributes:
         data: source of images, see `kv.load_images`.
@@ -30,18 +32,22 @@ class Recipe:
         width: fraction of the encoder's standard width.
         start_from: a preset to go on from, instead of random weights. What the recipe
             leaves open, encoder, expander and image size, is as the preset has it.
-        method: a name of `kv.METHODS`.
-        expander: widths of the expander's layers. Defaults to 2048 three times up to
-            64 px, else 8192 three times.
-        views: name of the recipe of the views. Defaults to `"vicreg_cifar"` up to
-            64 px, else `"vicreg"`.
+        method: a name of `RECOMMENDED`: of `kv.METHODS` without SCAN, which clusters
+            the images of a trained encoder.
+        method_options: dict of arguments of the method's class, in place of those that
+            are recommended.
+        expander: widths of the expander's layers. Defaults to those of the method, with
+            VICReg 2048 three times up to 64 px, else 8192 three times.
+        views: name of the recipe of the views. Defaults to that of the method, with
+            VICReg `"vicreg_cifar"` up to 64 px, else `"vicreg"`.
         epochs: number of passes over the images.
         batch_size: number of images in a training step.
-        optimizer: `"lars"`, `"adamw"` or `"sgd"`.
-        learning_rate: the peak. Defaults to `kv.recommended_learning_rate` with LARS;
-            the other optimizers need one.
+        optimizer: `"lars"`, `"adamw"` or `"sgd"`. Defaults to that of the method, with
+            VICReg `"lars"`.
+        learning_rate: the peak. Defaults to that of the method for the batch size, with
+            VICReg `kv.recommended_learning_rate`; another optimizer needs one.
         weight_decay: of the optimizer; biases and the parameters of normalization take
-            none.
+            none. Defaults to that of the method, with another optimizer to 1e-6.
         warmup_epochs: length of the linear warm-up, less than `epochs`; may be a
             fraction. Defaults to 10, or a tenth of the epochs where that is less.
         precision: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`.
@@ -62,13 +68,14 @@ class Recipe:
     width: float = 1
     start_from: str | None = None
     method: str = "vicreg"
+    method_options: dict | None = None
     expander: tuple[int, ...] | None = None
     views: str | None = None
     epochs: int = 100
     batch_size: int = 256
-    optimizer: str = "lars"
+    optimizer: str | None = None
     learning_rate: float | None = None
-    weight_decay: float = 1e-6
+    weight_decay: float | None = None
     warmup_epochs: float | None = None
     precision: str = "float32"
     microbatch_size: int | None = None
@@ -78,7 +85,8 @@ class Recipe:
     def __post_init__(self):
         if self.expander is not None:
             object.__setattr__(self, "expander", tuple(self.expander))
-        self._check_choice("optimizer", OPTIMIZERS)
+        self._check_choice("method", RECOMMENDED)
+        self._check_choice("optimizer", (*OPTIMIZERS, None))
         self._check_choice("precision", PRECISIONS)
         self._check_integers(epochs=1, batch_size=2, image_size=8, seed=0)
         self._check_rates()
@@ -108,7 +116,7 @@ class Recipe:
     def _check_choice(self, name: str, choices) -> None:
         if getattr(self, name) not in choices:
             raise ValueError(
-                f"`{name}` must be one of {', '.join(choices)}. "
+                f"`{name}` must be one of {', '.join(filter(None, choices))}. "
                 f"Received: {name}={getattr(self, name)!r}"
             )
 
@@ -125,12 +133,10 @@ class Recipe:
         """Raises unless an optimizer and its schedule can be made of the numbers."""
         if self.learning_rate is not None:
             check_finite("learning_rate", self.learning_rate, positive=True)
-        elif self.optimizer != "lars":
-            raise ValueError(
-                "`learning_rate` must be given with an optimizer other than LARS. "
-                f"Received: optimizer={self.optimizer!r}, learning_rate=None"
-            )
-        check_finite("weight_decay", self.weight_decay)
+        else:
+            self._check_optimizer_is_recommended()
+        if self.weight_decay is not None:
+            check_finite("weight_decay", self.weight_decay)
         if self.warmup_epochs is not None:
             check_finite("warmup_epochs", self.warmup_epochs)
             if self.warmup_epochs >= self.epochs:
@@ -139,20 +145,38 @@ class Recipe:
                     f"warmup_epochs={self.warmup_epochs}, epochs={self.epochs}"
                 )
 
+    def _check_optimizer_is_recommended(self) -> None:
+        """Raises where nobody knows a learning rate for the optimizer."""
+        of = RECOMMENDED[self.method]
+        sizes = [self.image_size] if self.image_size else [SMALL, SMALL + 1]
+        known = {recommended(self.method, size).optimizer for size in sizes}
+        if self.optimizer is not None and self.optimizer not in known:
+            raise ValueError(
+                f"`learning_rate` must be given with an optimizer other than that of "
+                f"{self.method}, {of.small.optimizer} up to {SMALL} px and "
+                f"{of.large.optimizer} for larger images. Received: "
+                f"optimizer={self.optimizer!r}, learning_rate=None"
+            )
+
     def resolved(self, image_size: int) -> "Recipe":
         """The recipe with every default that depends on the images filled in.
 
         Args:
             image_size: height and width of the images, in pixels.
         """
-        small = image_size <= 64
-        warmup = min(10.0, self.epochs / 10)
+        small = image_size <= SMALL
+        method = recommended(self.method, image_size)
+        own = self.optimizer in (None, method.optimizer)
         defaults = {
             "image_size": image_size,
             "stem": ("cifar" if small else "imagenet") if self.names_resnet else None,
-            "expander": (2048,) * 3 if small else (8192,) * 3,
-            "views": "vicreg_cifar" if small else "vicreg",
-            "warmup_epochs": warmup,
+            "method_options": method.options,
+            "expander": method.expander,
+            "views": method.views,
+            "optimizer": method.optimizer,
+            "learning_rate": method.rate and method.rate * self.batch_size / 256,
+            "weight_decay": method.weight_decay if own else 1e-6,
+            "warmup_epochs": min(10.0, self.epochs / 10),
         }
         missing = {k: v for k, v in defaults.items() if getattr(self, k) is None}
         return dataclasses.replace(self, **missing)

@@ -56,9 +56,9 @@ def build_from_preset(recipe: Recipe, method, **parts):
     import keras_vicreg as kv
 
     manifest, handle = zoo.find_manifest(recipe.start_from)
-    if recipe.expander == expander_widths(manifest):
+    if recipe.expander and recipe.expander == expander_widths(manifest):
         return method.from_preset(handle, **parts)
-    return method(kv.from_preset(handle), kv.expander(recipe.expander), **parts)
+    return method(kv.from_preset(handle), recipe.expander, **parts)
 
 
 def expander_widths(manifest) -> tuple[int, ...] | None:

@@ -95,7 +95,6 @@ def test_weight_decay_spares_them_on_replicas():
         ({"weight_decay": -1e-6}, "`weight_decay` must be at least 0.*-1e-06"),
         ({"weight_decay": math.nan}, "`weight_decay` must be at least 0.*nan"),
         ({"weight_decay": math.inf}, "`weight_decay` must be .* finite.*inf"),
-        ({"weight_decay": None}, "`weight_decay` must be at least 0.*None"),
         ({"warmup_epochs": -1}, "`warmup_epochs` must be at least 0.*-1"),
         ({"warmup_epochs": math.nan}, "`warmup_epochs` must be at least 0.*nan"),
         ({"warmup_epochs": 100}, "`warmup_epochs` must be less than `epochs`.*=100"),
