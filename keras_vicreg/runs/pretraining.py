@@ -1,13 +1,9 @@
 """One pretraining run, from a recipe to a run folder."""
 
 import contextlib
-import dataclasses
-import os
-import platform
 import time
 
 import keras
-import numpy as np
 
 import keras_vicreg as kv
 from keras_vicreg.data.batches import Batches
@@ -23,8 +19,9 @@ from keras_vicreg.optimizers import decays
 from keras_vicreg.runs.card import card_of
 from keras_vicreg.runs.comparison import Comparison
 from keras_vicreg.runs.curves import draw_curves
-from keras_vicreg.runs.encoder_files import save_encoder, source_of
+from keras_vicreg.runs.encoder_files import save_encoder
 from keras_vicreg.runs.folder import HistoryFile, RunFolder
+from keras_vicreg.runs.identity import claim
 from keras_vicreg.runs.paths import anchored, without_folders
 from keras_vicreg.runs.recipes import Recipe
 from keras_vicreg.runs.start_from import build_from_preset, with_network_of_preset
@@ -41,11 +38,11 @@ def pretrain(
 ) -> dict:
     """Pretrains an encoder as a recipe says, and measures what that was worth.
 
-    In a folder that holds an unfinished run of the same recipe it goes on from the
-    last whole epoch. With labels in the data, the encoder before training, untrained
-    or as its preset has it, and the trained one are compared on the test split, or
-    where it has no labels on the validation split; training never sees labels or
-    either split.
+    In a folder that holds an unfinished run of the same recipe, on the same images and
+    with the same backend, it goes on from the last whole epoch. With labels in the
+    data, the encoder before training, untrained or as its preset has it, and the
+    trained one are compared on the test split, or where it has no labels on the
+    validation split; training never sees labels or either split.
 
     Several processes each call it, with a `run_dir` that they share: the chief
     measures, writes and prints, the others train alone and are silent.
@@ -90,7 +87,7 @@ def _pretrain(recipe: Recipe, folder: RunFolder, verbose, max_unreadable) -> dic
     model = build_model(recipe, steps_per_epoch=len(batches))
     if isinstance(batches, FileViews):
         model.views = None
-    _claim(folder, recipe, batches.samples)
+    claim(folder, recipe, batches)
     comparison = Comparison(recipe, folder, LocalCopy(model.encoder), batches)
     comparison.before()
     _announce(recipe, model, batches, folder)
@@ -217,49 +214,6 @@ def build_optimizer(recipe: Recipe, steps_per_epoch: int, variables):
         )
     optimizer.exclude_from_weight_decay([v for v in variables if not decays(v)])
     return optimizer
-
-
-def _claim(folder: RunFolder, recipe: Recipe, images: int) -> None:
-    """Writes config.json, or makes sure that the one there is of the same run."""
-    wanted = dataclasses.asdict(recipe)
-    wanted["expander"] = recipe.expander and list(recipe.expander)
-    config = folder.read_json("config.json")
-    if config is not None:
-        # A run of an older version has no field that came later, and relative paths.
-        stored = {**dataclasses.asdict(Recipe()), **config.get("recipe", {})}
-        kept = anchored(Recipe(data=stored["data"], data_dir=stored["data_dir"]))
-        stored |= {"data": kept.data, "data_dir": kept.data_dir}
-        different = [name for name in wanted if wanted[name] != stored.get(name)]
-        if different:
-            changes = ", ".join(
-                f"{name}={wanted[name]!r}, not {stored.get(name)!r}"
-                for name in different
-            )
-            raise ValueError(
-                "`run_dir` must be a new folder or hold a run of the same recipe. "
-                f"Received: {folder.path} with {changes}"
-            )
-        return
-    backend = keras.config.backend()
-    folder.write_json(
-        "config.json",
-        {
-            "recipe": wanted,
-            **source_of(recipe.encoder),
-            "images": images,
-            "versions": {
-                "keras_vicreg": kv.__version__,
-                "keras": keras.__version__,
-                "backend": backend,
-                backend: __import__(backend).__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
-            "machine": f"{platform.machine()}, {os.cpu_count()} processor cores",
-            "devices": replicas.num_devices(),
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        },
-    )
 
 
 def _fit(model, batches, recipe, folder, callbacks, verbose) -> None:
