@@ -70,6 +70,29 @@ if keras.config.backend() == "tensorflow":
         # `all_gather` forgets the static shape, that of the features too.
         return tf.ensure_shape(context.all_gather(x, axis=0), (rows, *x.shape[1:]))
 
+    def sum_gradients_first(optimizer) -> None:
+        """Makes an optimizer sum gradients over replicas before it looks at them.
+
+        Keras sums them last: it clips the part of each replica by itself, and takes a
+        gradient of float16 for finite when that of the first replica is.
+
+        Args:
+            optimizer: a `keras.Optimizer`. It stays as it is where there is one
+                replica.
+        """
+        if num_replicas() == 1 or "apply" in vars(optimizer):
+            return
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        sum_over_replicas, stock = inner._all_reduce_sum_gradients, optimizer.apply
+
+        def apply(grads, trainable_variables=None):
+            variables = trainable_variables or optimizer._trainable_variables
+            summed = sum_over_replicas(zip(grads, variables))
+            return stock([grad for grad, _ in summed], trainable_variables)
+
+        optimizer.apply = apply
+        inner._all_reduce_sum_gradients = list  # done before
+
 elif keras.config.backend() == "torch":
     import torch
 
@@ -115,6 +138,9 @@ elif keras.config.backend() == "torch":
         num_replicas()
         return x
 
+    def sum_gradients_first(optimizer) -> None:
+        """Nothing to do: there is one replica."""
+
 else:
     import jax
 
@@ -156,6 +182,9 @@ else:
     def gather(x):
         """`x` itself: under `keras.distribution` it is the global batch already."""
         return x
+
+    def sum_gradients_first(optimizer) -> None:
+        """Nothing to do: gradients are those of the global program."""
 
 
 def scale_loss(loss):

@@ -96,7 +96,8 @@ class Fitting:
                     "does not support together. "
                     f"Received: steps_per_execution={steps}"
                 )
-        super().compile(optimizer=optimizer, **given)
+            super().compile(optimizer=optimizer, **given)
+            replicas.sum_gradients_first(self.optimizer)
 
     def fit(self, x=None, y=None, batch_size=None, **kwargs):
         """Pretrains on images or pairs of views, as `keras.Model.fit` does.

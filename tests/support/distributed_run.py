@@ -53,6 +53,8 @@ with kv.distribution(sys.argv[2]):
     model = toys.vicreg(
         batch_norm=OPTIONS.get("batch_norm", "1") == "1",
         views=Views(),
+        # The norm of the whole gradient, which is larger.
+        optimizer=keras.optimizers.SGD(0.02, global_clipnorm=0.5),
         microbatch_size=int(OPTIONS.get("microbatch", 0)) or None,
         jit_compile=bool(OPTIONS.get("xla")) or "auto",
     )
