@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_vicreg.devices import replicas
+from keras_vicreg.devices.layer_losses import refuse_in_pieces
 
 if keras.config.backend() == "tensorflow":
     import tensorflow as tf
@@ -143,9 +144,10 @@ def embed_in_pieces(parts, views, microbatch_size: int):
 
     def forward(weights, states, pieces):
         mapping = [*zip(trained, weights), *zip(carried, states)]
-        with keras.StatelessScope(state_mapping=mapping) as scope:
+        with keras.StatelessScope(mapping, collect_losses=True) as scope:
             for part in parts:
                 pieces = [part(piece, training=True) for piece in pieces]
+        refuse_in_pieces(scope.losses)
         return [scope.get_current_value(v) for v in carried], ops.stack(pieces)
 
     rows = microbatch_size // replicas.num_replicas()

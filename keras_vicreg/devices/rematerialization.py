@@ -22,32 +22,35 @@ if keras.config.backend() == "tensorflow":
 
         Args:
             step: pure function of weights, states (lists of tensors, no variables)
-                and a tensor, that returns new states and an output.
+                and a tensor, that returns new states and a list of outputs.
         """
 
         def twice(weights, states, x):
+            count = len(states)
+
             @tf.custom_gradient
             def once(x, *weights):
                 def gradient(*upstream):
+                    slopes = list(upstream[count:])
                     # Not before it is needed, or all segments are computed again at
                     # once; and as other tensors, or it is merged with the first time.
-                    with tf.control_dependencies(upstream[-1:]):
+                    with tf.control_dependencies(slopes[:1]):
                         inputs = [tf.identity(t) for t in (x, *weights)]
                     with tf.GradientTape() as tape:
                         tape.watch(inputs)
-                        _, output = step(inputs[1:], states, inputs[0])
+                        _, outputs = step(inputs[1:], states, inputs[0])
                     return tape.gradient(
-                        output,
+                        outputs,
                         inputs,
-                        upstream[-1],
+                        slopes,
                         unconnected_gradients=tf.UnconnectedGradients.ZERO,
                     )
 
-                after, output = step(weights, states, x)
-                return (*after, output), gradient
+                after, outputs = step(weights, states, x)
+                return (*after, *outputs), gradient
 
-            *after, output = once(x, *weights)
-            return after, output
+            results = once(x, *weights)
+            return results[:count], results[count:]
 
         return twice
 
@@ -195,8 +198,16 @@ class _Segments:
         x = ops.cast(inputs, self.model.input.dtype)
         *earlier, last = self.segments
         for segment in earlier:
-            x = segment.compute(x, compute_again)
-        return last.compute(x)  # its gradient comes at once, as does the first of all
+            x = self._pass(segment.compute(x, compute_again))
+        # Its gradient comes at once, as does the first of all.
+        return self._pass(last.compute(x))
+
+    def _pass(self, outputs):
+        """The tensor that goes on; losses of layers become those of the model."""
+        x, *losses = outputs
+        for loss in losses:
+            keras.Layer.add_loss(self.model, loss)  # functional models have no own
+        return x
 
 
 class Segment(keras.layers.Layer):
@@ -222,7 +233,7 @@ class Segment(keras.layers.Layer):
         return keras.tree.flatten(outputs)[0]
 
     def compute(self, x, wrapper=lambda step: step):
-        """Its output in training.
+        """Its output in training, and the losses of its layers, in a list.
 
         Args:
             x: tensor, what it starts from.
@@ -232,15 +243,17 @@ class Segment(keras.layers.Layer):
 
         def step(weights, states, x):
             mapping = [*zip(trained, weights), *zip(carried, states)]
-            with keras.StatelessScope(state_mapping=mapping) as scope:
-                x = self(x, training=True)
-            return [scope.get_current_value(v) for v in carried], x
+            with keras.StatelessScope(mapping, collect_losses=True) as scope:
+                outputs = [self(x, training=True), *scope.losses]
+                # Layers know their losses by `id`, which later tensors may have.
+                self._clear_losses()
+            return [scope.get_current_value(v) for v in carried], outputs
 
         trained, carried = self.trainable_variables, self.non_trainable_variables
         weights = [ops.convert_to_tensor(v) for v in trained]
         states = [ops.copy(v) for v in carried]  # PyTorch assigns in place
         x, weights = weights_first(x, weights)
-        states, x = wrapper(step)(weights, states, x)
+        states, outputs = wrapper(step)(weights, states, x)
         for variable, state in zip(carried, states):
             variable.assign(state)
-        return x
+        return outputs

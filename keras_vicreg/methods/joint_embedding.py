@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_vicreg.devices import replicas
+from keras_vicreg.devices.layer_losses import refuse_on_replicas
 from keras_vicreg.devices.microbatch import check_microbatch_size
 from keras_vicreg.heads import mlp
 from keras_vicreg.methods.branches import (
@@ -42,6 +43,10 @@ class JointEmbedding(TrainStep, Branches, Fitting, Saving, keras.Model):
     Labels that come along are ignored. Arrays are shuffled anew each epoch, in an
     order that `keras.utils.set_random_seed` decides. Incomplete batches are left out,
     of every kind of data, since the loss is a statistic of the batch.
+
+    Losses of layers of encoder and expander, by regularizers or `add_loss`, are added:
+    those of weights once, those of activations for each pass. A predictor's must be of
+    weights alone.
 
     What the literature takes apart are arguments of every method, which differ in
     their formula and in the defaults. With a predictor, a stop-gradient or a momentum
@@ -158,6 +163,12 @@ class JointEmbedding(TrainStep, Branches, Fitting, Saving, keras.Model):
         if are_widths(predictor):
             predictor = self.make_head((*predictor, shape[-1]), "predictor")
         self.predictor = predictor
+        for layer in predictor._flatten_layers() if predictor is not None else ():
+            if getattr(layer, "activity_regularizer", None) is not None:
+                raise ValueError(
+                    "`predictor` must have no layer with an `activity_regularizer`, "
+                    f"which would not be counted. Received: {layer.name!r}"
+                )
         if predictor is not None and not predictor.built:
             predictor.build(shape)
 
@@ -244,7 +255,8 @@ class JointEmbedding(TrainStep, Branches, Fitting, Saving, keras.Model):
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
         """The weighted sum of the terms on the embeddings of all replicas."""
-        extras = list(self.losses)  # weight regularizers; another pass clears them
+        refuse_on_replicas(self)
+        extras = list(self.losses)  # those of layers; another pass clears them
         predictions, targets = self._outputs(x, y_pred, training)
         embeddings = predictions
         if self.predictor is not None:

@@ -17,6 +17,26 @@ if keras.config.backend() == "jax":
     class TrainStep:
         """Views before, memory after the step, with JAX's explicit state."""
 
+        def fit(self, *args, **kwargs):
+            # Keras takes the values out of the variables while it trains, and leaves
+            # them empty where an error ends that.
+            held = self._held()
+            try:
+                return super().fit(*args, **kwargs)
+            except BaseException:
+                self.jax_state_sync()
+                for variable, value in held:
+                    if variable._value is None and not value.is_deleted():
+                        variable.assign(value)
+                raise
+
+        def _held(self) -> list:
+            """The variables of model and optimizer, with their values."""
+            variables = [*self.trainable_variables, *self.non_trainable_variables]
+            variables += self.metrics_variables
+            variables += self.optimizer.variables if self.optimizer else []
+            return [(variable, variable.value) for variable in variables]
+
         def train_step(self, state, data):
             views, state = self._with_state(state, lambda: self.to_views(data))
             logs, state = super().train_step(state, views)
@@ -26,6 +46,15 @@ if keras.config.backend() == "jax":
         def test_step(self, state, data):
             views, state = self._with_state(state, lambda: self.to_views(data))
             return super().test_step(state, views)
+
+        def stateless_call(self, *args, **kwargs):
+            # Views pass the encoder one after the other. Inside a call of the model
+            # the losses of its layers add up; by itself, each pass begins with none.
+            self._get_call_context()
+            try:
+                return super().stateless_call(*args, **kwargs)
+            finally:
+                self._maybe_reset_call_context()
 
         def _with_state(self, state, function):
             """Runs a function that reads and assigns the model's variables."""
