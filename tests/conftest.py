@@ -24,8 +24,13 @@ def pytest_configure(config):
         )
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
 def pytest_collection_modifyitems(items):
     """Those that take longest, the other backends, begin first."""
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        for item in items:
+            if item.get_closest_marker("slow_elsewhere"):
+                item.add_marker("slow")
     items.sort(key=lambda item: not item.path.name.startswith("test_on_"))
 
 

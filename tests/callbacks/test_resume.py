@@ -121,7 +121,11 @@ OPTIMIZERS = {
     "scaled adamw": lambda: scaled(OPTIMIZERS["adamw"]()),
 }
 POLICIES = ("float32", "mixed_float16", "mixed_bfloat16", "bfloat16")
-TELLING = {("lars", "mixed_float16"), ("adamw", "bfloat16")}
+SLOW = [pytest.mark.slow]
+TELLING = {
+    ("lars", "mixed_float16"): [],
+    ("adamw", "bfloat16"): [pytest.mark.slow_elsewhere],
+}
 
 
 @pytest.fixture
@@ -135,9 +139,7 @@ def policy(request):
 @pytest.mark.parametrize(
     ("optimizer", "policy"),
     [
-        (optimizer, policy)
-        if (optimizer, policy) in TELLING
-        else pytest.param(optimizer, policy, marks=pytest.mark.slow)
+        pytest.param(optimizer, policy, marks=TELLING.get((optimizer, policy), SLOW))
         for optimizer in OPTIMIZERS
         for policy in POLICIES
     ],

@@ -62,6 +62,7 @@ def test_who_asks_for_tuning_has_it():
 
 
 @pytest.mark.every_backend
+@pytest.mark.slow_elsewhere
 def test_batches_of_a_pydataset_are_shuffled_or_not_as_asked():
     class Numbers(keras.utils.PyDataset):
         def __len__(self):

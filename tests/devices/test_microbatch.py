@@ -28,7 +28,14 @@ def toy(**options):
     )
 
 
-@pytest.mark.parametrize("microbatch_size", [1, 8, 32])
+@pytest.mark.parametrize(
+    "microbatch_size",
+    [
+        pytest.param(1, marks=pytest.mark.slow_elsewhere),
+        8,
+        pytest.param(32, marks=pytest.mark.slow_elsewhere),
+    ],
+)
 def test_the_gradient_is_that_of_the_whole_batch(microbatch_size):
     images = toys.images(32)
     expected = gradient(toy(batch_norm=False), images)

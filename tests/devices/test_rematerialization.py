@@ -56,7 +56,10 @@ def dropping():
 
 
 @pytest.mark.every_backend
-@pytest.mark.parametrize(("encoder", "size"), [(resnet, 32), (dropping, 8)])
+@pytest.mark.parametrize(
+    ("encoder", "size"),
+    [pytest.param(resnet, 32, marks=pytest.mark.slow_elsewhere), (dropping, 8)],
+)
 def test_training_stays_the_same(encoder, size):
     losses, model = trained(False, encoder, size)
     again, other = trained(True, encoder, size)
@@ -74,6 +77,7 @@ def test_training_stays_the_same(encoder, size):
 
 
 @pytest.mark.every_backend
+@pytest.mark.slow_elsewhere
 def test_eagerly_too():
     losses, _ = trained(False, dropping, run_eagerly=True)
     again, _ = trained(True, dropping, run_eagerly=True)
@@ -89,6 +93,7 @@ def half():
 
 
 @pytest.mark.every_backend
+@pytest.mark.slow_elsewhere
 @pytest.mark.usefixtures("half")
 def test_in_mixed_precision():
     losses, _ = trained(False, dropping)
@@ -98,6 +103,7 @@ def test_in_mixed_precision():
 
 
 @pytest.mark.every_backend
+@pytest.mark.slow_elsewhere
 def test_what_is_frozen_may_thaw():
     """Frozen when it is divided, trained later."""
 
@@ -248,6 +254,7 @@ def test_it_takes_less_memory():
     assert 0 < again < 0.6 * whole
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path, capsys):
     with pytest.raises(ValueError, match="`remat` must be left out with"):
         Recipe(remat=True, microbatch_size=8)

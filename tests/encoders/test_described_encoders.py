@@ -23,7 +23,9 @@ from keras_vicreg.encoders.resnet import resnet
             (None, None, 3),
             {"width": 0.25, "mean": [0, 0.5, 0.25], "std": [1, 0.3, 1 / 3]},
         ),
-        ("resnet101", (64, 64, 3), {"width": 0.125}),
+        pytest.param(
+            "resnet101", (64, 64, 3), {"width": 0.125}, marks=pytest.mark.slow
+        ),
         ("resnet50x2", (64, 64, 1), {"width": 0.125, "mean": [0.5], "std": [0.2]}),
         ("vit_tiny", (32, 48, 3), {"patch_size": 16}),
     ],

@@ -128,7 +128,9 @@ def run_onnx(model, path, x, **options):
 
 
 @pytest.mark.filterwarnings("ignore:.*np.object:FutureWarning")
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", pytest.param("resnet50", marks=pytest.mark.slow)]
+)
 def test_residual_networks_become_onnx(name, tmp_path):
     """Raw images of either kind, any number of them."""
     if BACKEND == "jax":

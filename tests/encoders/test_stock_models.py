@@ -92,8 +92,11 @@ def test_what_is_no_layer_is_refused_before_anything_is_built(
         toys.encoder,
         lambda: kv.encoder("resnet18", (32, 32, 3), stem="cifar", width=1 / 16),
         lambda: kv.encoder("vit_tiny", (32, 32, 3)),
-        lambda: keras.applications.MobileNetV2(
-            (32, 32, 3), alpha=0.35, include_top=False, weights=None
+        pytest.param(
+            lambda: keras.applications.MobileNetV2(
+                (32, 32, 3), alpha=0.35, include_top=False, weights=None
+            ),
+            marks=pytest.mark.slow_elsewhere,
         ),
     ],
     ids=["toy", "resnet", "vit", "applications"],

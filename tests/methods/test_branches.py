@@ -109,6 +109,7 @@ def crops(sizes, samples=32):
 
 
 @pytest.mark.every_backend
+@pytest.mark.slow_elsewhere
 def test_crops_of_two_sizes():
     """One pass a size, from an encoder that was built for the larger one."""
     model = toys.method("swav", optimizer=keras.optimizers.SGD(0.05))

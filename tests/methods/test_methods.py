@@ -13,15 +13,20 @@ from keras_vicreg.methods.joint_embedding import JointEmbedding
 
 # These have parts of their own: a momentum copy and a queue, prototypes, neither.
 TELLING = {"vicreg", "moco", "swav"}
-# Several trainings each: those of the other methods are run with what is slow.
-LONG_FOR_MOST = [
-    name if name in TELLING else pytest.param(name, marks=pytest.mark.slow)
-    for name in sorted(kv.METHODS)
-]
-# Other backends compile for long.
-METHODS = (
-    sorted(kv.METHODS) if keras.config.backend() == "tensorflow" else LONG_FOR_MOST
-)
+ELSEWHERE = keras.config.backend() != "tensorflow"  # where programs compile for long
+
+
+def those_of(telling):
+    """All methods, those that tell nothing new with what is slow."""
+    return [
+        name if name in telling else pytest.param(name, marks=pytest.mark.slow)
+        for name in sorted(kv.METHODS)
+    ]
+
+
+METHODS = those_of(TELLING if ELSEWHERE else set(kv.METHODS))
+LONG = those_of(TELLING)  # several trainings each
+LONGEST = those_of({"vicreg"} if ELSEWHERE else TELLING)
 
 
 def make(method, *, views="random", optimizer=None, **options):
@@ -59,7 +64,7 @@ def test_the_loss_is_the_weighted_sum_of_the_terms(method):
 
 
 @pytest.mark.every_backend
-@pytest.mark.parametrize("method", LONG_FOR_MOST)
+@pytest.mark.parametrize("method", LONGEST)
 def test_views_differ_between_steps_and_epochs(method):
     """With no step taken, nothing but chance can change the loss."""
     model = make(method, optimizer=keras.optimizers.SGD(0.0))
@@ -70,7 +75,7 @@ def test_views_differ_between_steps_and_epochs(method):
 
 
 @pytest.mark.every_backend
-@pytest.mark.parametrize("method", LONG_FOR_MOST)
+@pytest.mark.parametrize("method", LONGEST)
 def test_equal_seeds_give_equal_runs(method):
     runs = [
         make(method).fit(toys.images(32), batch_size=16, epochs=2, verbose=0).history
@@ -80,7 +85,7 @@ def test_equal_seeds_give_equal_runs(method):
 
 
 @pytest.mark.every_backend
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", LONG)
 def test_saved_and_loaded_gives_equal_embeddings_and_goes_on(method, tmp_path):
     model = make(method)
     model.fit(toys.images(32), batch_size=16, verbose=0)
@@ -97,7 +102,7 @@ def test_saved_and_loaded_gives_equal_embeddings_and_goes_on(method, tmp_path):
 
 
 @pytest.mark.every_backend
-@pytest.mark.parametrize("method", LONG_FOR_MOST)
+@pytest.mark.parametrize("method", LONG)
 def test_an_interrupted_run_resumes_as_if_it_had_not_stopped(method, tmp_path):
     """Losses, and every variable: of copies, queues, prototypes and schedules too."""
 
@@ -141,7 +146,7 @@ def test_configuration(method):
 
 @pytest.mark.every_backend
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", LONGEST if ELSEWHERE else METHODS)
 def test_mixed_precision(method, precision):
     """Half-width layers, a float32 loss, and no NaN."""
     keras.config.set_dtype_policy(precision)
@@ -158,7 +163,7 @@ def test_mixed_precision(method, precision):
 
 
 @pytest.mark.parametrize("jit_compile", [True, False])
-@pytest.mark.parametrize("method", LONG_FOR_MOST)
+@pytest.mark.parametrize("method", LONG)
 def test_compiled_or_not(method, jit_compile):
     fixed = toys.ShiftedViews()
     losses = []
@@ -185,7 +190,7 @@ def test_evaluate_and_predict(method):
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="of TensorFlow")
-@pytest.mark.parametrize("method", LONG_FOR_MOST)
+@pytest.mark.parametrize("method", LONG)
 def test_two_replicas_compute_what_one_does(method):
     """With batch normalization: losses, and every variable of the trained model."""
     # A whitening multiplies what rounding has changed.
@@ -207,7 +212,7 @@ def test_two_replicas_compute_what_one_does(method):
 
 
 @pytest.mark.every_backend
-@pytest.mark.parametrize("method", LONG_FOR_MOST)
+@pytest.mark.parametrize("method", LONGEST)
 def test_pieces_compute_what_the_whole_does(method):
     runs = []
     for microbatch_size in (None, 4):
@@ -224,7 +229,7 @@ def test_pieces_compute_what_the_whole_does(method):
         np.testing.assert_allclose(whole, pieces, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", LONG)
 def test_a_preset_keeps_the_encoder_and_the_expander_alone(method, tmp_path):
     model = make(method)
     encoder = kv.encoder("resnet18", (8, 8, 3), stem="cifar", width=1 / 16)

@@ -287,6 +287,7 @@ for _ in sys.stdin:
 """
 
 
+@pytest.mark.slow
 def test_killed_while_saving(tmp_path):
     """kill -9 at 20 random moments: one of the two presets is there, whole."""
     pytest.importorskip("torch")

@@ -22,7 +22,15 @@ on_tensorflow = pytest.mark.skipif(
 
 
 @on_every_backend
-@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet50x2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet18",
+        pytest.param("resnet34", marks=pytest.mark.slow_elsewhere),
+        pytest.param("resnet50", marks=pytest.mark.slow_elsewhere),
+        pytest.param("resnet50x2", marks=pytest.mark.slow),
+    ],
+)
 def test_outputs_are_pytorchs(name):
     peer, ours = pytorch_twin(name)
     for side in (224, 97, 32):

@@ -257,6 +257,7 @@ def test_an_odd_batch_for_two_devices_leaves_no_run(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_pieces_from_the_command_line(options, tmp_path):
     run = tmp_path / "run"
     pieces = ["--microbatch-size", "8", "--distribution", "none", "--epochs", "1"]

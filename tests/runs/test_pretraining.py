@@ -254,6 +254,7 @@ def test_a_run_folder_that_is_a_file_is_refused(tmp_path, capsys):
     assert file.read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_no_space_left_loses_no_earlier_result(photographs, finished, tmp_path):
     """Files may not grow beyond 20 kB: the checkpoint cannot be written."""
     run = tmp_path / "run"

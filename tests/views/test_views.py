@@ -87,6 +87,7 @@ def test_local_views_are_small_crops_after_larger_global_ones():
 
 
 @pytest.mark.every_backend
+@pytest.mark.slow_elsewhere
 def test_shapes_of_local_views():
     layer = kv.TwoViews((8, 12), "byol", seed=0, local_views=3, local_size=5)
     shapes = [(8, 8, 12, 3)] * 2 + [(8, 5, 5, 3)] * 3
