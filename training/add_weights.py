@@ -1,10 +1,12 @@
 """Publishes the encoder of a finished run as a built-in preset.
 
-    python training/add_weights.py runs/sample vicreg_resnet18_sample "What it is."
+    python training/add_weights.py runs/sample vicreg_resnet18_sample "What it is." \
+        [--encoder-only]
 
 Weights become float16, config.json, history.csv and evaluation.json of the run go
 along in `run/`, and weights/README.md is written anew. The metrics of the card are
-those of the float32 encoder of the run; a test measures the preset itself.
+those of the float32 encoder of the run; a test measures the preset itself. An expander
+that would double the size can be left out.
 """
 
 import argparse
@@ -26,18 +28,20 @@ LIMITS = (
 )
 
 
-def add(run: pathlib.Path, name: str, description: str) -> None:
+def add(run: pathlib.Path, name: str, description: str, whole: bool = True) -> None:
     """Writes weights/NAME from a run folder.
 
     Args:
         run: folder of a finished run.
         name: of the preset.
         description: a sentence for the card.
+        whole: whether to keep the expander too. Defaults to `True`.
     """
     manifest, _ = zoo.find_manifest(str(run))
     curves = run / "curves.png"
+    method = kv.METHODS[manifest.training["method"]]
     kv.save_to_preset(
-        kv.METHODS[manifest.training["method"]].from_preset(str(run)),
+        (method.from_preset if whole else kv.from_preset)(str(run)),
         WEIGHTS / name,
         dtype="float16",
         plain_keras=False,
@@ -66,5 +70,7 @@ if __name__ == "__main__":
     parser.add_argument("run", type=pathlib.Path)
     parser.add_argument("name")
     parser.add_argument("description")
+    parser.add_argument("--encoder-only", action="store_true")
     arguments = parser.parse_args()
-    add(arguments.run, arguments.name, arguments.description)
+    whole = not arguments.encoder_only
+    add(arguments.run, arguments.name, arguments.description, whole)

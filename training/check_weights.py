@@ -38,7 +38,8 @@ def results_in(run: pathlib.Path) -> dict:
     """What the cards tell of evaluation.json and finetune.json, by title."""
     evaluated = json.loads((run / "evaluation.json").read_text())
     kept = {k: found for k, found in evaluated.items() if k.startswith(TRAINED)}
-    return kept | json.loads((run / "finetune.json").read_text())
+    tuned = run / "finetune.json"  # missing where only the frozen encoder was measured
+    return kept | (json.loads(tuned.read_text()) if tuned.exists() else {})
 
 
 def commands(name: str, data_dir: str | None, published: dict):

@@ -1,10 +1,12 @@
 """Measures a built-in preset by the pinned protocols and writes its card anew.
 
-    python training/measure_weights.py vicreg_resnet18_cifar10 [--data-dir DIR]
+    python training/measure_weights.py vicreg_resnet18_cifar10 [--data-dir DIR] \
+        [--frozen]
 
 Neighbours, linear probe and quality on the data it was trained on and on the sample;
 fine-tuning on 1 % and 10 % of the labels of both, beside the same network from random
-weights. `--seeds` is for larger data than the sample, of which three draws are always
+weights, unless `--frozen` leaves that out: of a large network it takes hours without a
+GPU. `--seeds` is for larger data than the sample, of which three draws are always
 taken. What is run are commands that anybody can repeat; each is printed. The results
 go to `run/` of the preset, and from there to its card.
 """
@@ -26,7 +28,7 @@ WEIGHTS = pathlib.Path(__file__).parents[1] / "weights"
 SEEDS = 3  # draws of labels of the sample
 
 
-def measure(name: str, data_dir: str | None, seeds: int) -> None:
+def measure(name: str, data_dir: str | None, seeds: int, frozen: bool) -> None:
     """Runs the protocols and writes what they found to weights/NAME."""
     run = WEIGHTS / name / "run"
     trained_on = folders.read_manifest(WEIGHTS / name).dataset["name"]
@@ -35,6 +37,8 @@ def measure(name: str, data_dir: str | None, seeds: int) -> None:
         if data_dir and data.startswith("tfds:"):
             where += ["--data-dir", data_dir]
         call("evaluate", *where, "--protocol", "knn,linear,quality", out=run)
+        if frozen:
+            continue
         count = SEEDS if data == "sample" else seeds
         for share in ("0.01", "0.1"):
             options = ["--labels", share, "--from-scratch", "--seeds", str(count)]
@@ -71,7 +75,8 @@ def metrics_of(run: pathlib.Path, trained_on: str) -> list[dict]:
             data = title.removeprefix("trained, on ")
             untrained = evaluated.get("untrained", {}) if data == trained_on else {}
             metrics += frozen_metrics(data, found, untrained)
-    tuned = json.loads((run / "finetune.json").read_text())
+    file = run / "finetune.json"
+    tuned = json.loads(file.read_text()) if file.exists() else {}
     return metrics + [tuned_metric(title, found) for title, found in tuned.items()]
 
 
@@ -123,5 +128,8 @@ if __name__ == "__main__":
     parser.add_argument("name")
     parser.add_argument("--data-dir", help="where tfds: data sets are prepared")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="default: %(default)s")
+    parser.add_argument("--frozen", action="store_true")
     arguments = parser.parse_args()
-    measure(arguments.name, arguments.data_dir, arguments.seeds)
+    measure(
+        arguments.name, arguments.data_dir, arguments.seeds, frozen=arguments.frozen
+    )
