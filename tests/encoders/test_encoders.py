@@ -38,6 +38,19 @@ def test_initialization():
     assert (norm.momentum, norm.epsilon) == (0.9, 1e-5)
 
 
+@pytest.mark.parametrize(("name", "last"), [("resnet18", "bn2"), ("resnet50", "bn3")])
+def test_the_last_gamma_of_every_block_is_zero_and_no_other(name, last):
+    model = kv.encoder(name, (32, 32, 3), stem="cifar", width=1 / 16)
+    norms = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    zero = {n.name for n in norms if not np.any(keras.ops.convert_to_numpy(n.gamma))}
+    assert zero == {n.name for n in norms if n.name.endswith(f"_{last}")}
+    assert len(zero) == {"resnet18": 8, "resnet50": 16}[name]  # a block each
+
+
 @pytest.mark.parametrize(
     ("name", "parameters"),
     # timm's of the same name, less class token, its position and the patch bias

@@ -8,7 +8,7 @@ import pytest
 
 import keras_vicreg as kv
 from keras_vicreg.devices import replicas
-from keras_vicreg.runs.pretraining import build_model
+from keras_vicreg.runs.pretraining import build_model, build_optimizer
 from keras_vicreg.runs.recipes import Recipe
 
 SMALL = {"width": 1 / 16, "expander": (8, 8), "batch_size": 8, "epochs": 10}
@@ -76,6 +76,40 @@ def test_weight_decay_spares_biases_and_normalization(optimizer, precision):
             expected = 1 - 0.1 * 0.5 if kernel else 1
             np.testing.assert_allclose(value, expected, rtol=1e-6, err_msg=name)
     assert spared > 40  # gamma and beta of twenty layers and more
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "warmup", "expected"),
+    [("lars", None, 10), ("sgd", 0, 0), ("adamw", 2.5, 25)],
+)
+def test_the_rate_rises_for_the_warm_up_and_falls_to_a_thousandth(
+    optimizer, warmup, expected
+):
+    """10 epochs of 10 steps; by default a tenth of them are the warm-up."""
+    recipe = Recipe(
+        optimizer=optimizer, learning_rate=0.8, warmup_epochs=warmup, **SMALL
+    )
+    optimizer = build_optimizer(recipe.resolved(16), 10, [])
+    rates = []
+    for step in range(101):
+        optimizer.iterations.assign(step)
+        rates.append(float(keras.ops.convert_to_numpy(optimizer.learning_rate)))
+    assert int(np.argmax(rates)) == expected
+    assert rates[expected] == pytest.approx(0.8)
+    if expected:
+        np.testing.assert_allclose(
+            rates[:expected], 0.8 * np.arange(expected) / expected, atol=1e-6
+        )
+    assert rates[100] == pytest.approx(0.8 * 0.001, rel=1e-3)
+    middle = expected + (100 - expected) // 2
+    assert rates[middle] == pytest.approx(0.8 * (1 + 0.001) / 2, rel=0.03)
+
+
+def test_lars_of_a_run_decays_as_the_recipe_says():
+    recipe = Recipe(weight_decay=0.25, **SMALL).resolved(16)
+    assert build_optimizer(recipe, 10, []).coupled_weight_decay == 0.25
+    recipe = Recipe(**SMALL).resolved(16)
+    assert build_optimizer(recipe, 10, []).coupled_weight_decay == 1e-6  # the paper's
 
 
 def test_weight_decay_spares_them_on_replicas():
