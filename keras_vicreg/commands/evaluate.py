@@ -132,6 +132,8 @@ def evaluate(options) -> dict:
     from keras_vicreg.data.folder_report import announce
     from keras_vicreg.evaluation import protocols as known
     from keras_vicreg.evaluation.provenance import provenance
+    from keras_vicreg.runs.folder import RunFolder
+    from keras_vicreg.runs.results import read_results
 
     announce(options.data)
     labelled = kv.class_names(options.data, data_dir=options.data_dir) is not None
@@ -142,7 +144,7 @@ def evaluate(options) -> dict:
         protocols = _without_labels(options.data, protocols, known.LABELLED)
     encoder, folder = _open(options.encoder)
     file = _file(options, folder, "evaluation")
-    stored = _stored(file)
+    stored = read_results(RunFolder(file.parent), file.name)
     choose = _splits if labelled else _unlabelled
     split, splits = choose(encoder, options)
     test = splits["test" if labelled else "all"]
@@ -180,11 +182,12 @@ def finetune(options) -> dict:
     from keras_vicreg.evaluation import fine_tune
     from keras_vicreg.evaluation.protocols import table
     from keras_vicreg.evaluation.provenance import provenance
+    from keras_vicreg.runs.folder import RunFolder
 
     announce(options.data)
     encoder, folder = _open(options.encoder)
     file = _file(options, folder, "finetune")
-    stored = _stored(file)
+    stored = RunFolder(file.parent).read_json(file.name) or {}
     split, splits = _splits(encoder, options)
     given = {
         "label_fraction": options.label_fraction,
@@ -370,13 +373,6 @@ def _file(options, folder: Path, name: str) -> Path:
     except ValueError as error:
         raise ValueError(f"{error}. There is `--out` for another place.") from None
     return file
-
-
-def _stored(file: Path) -> dict:
-    """What a file of results holds already."""
-    from keras_vicreg.runs.folder import RunFolder
-
-    return RunFolder(file.parent).read_json(file.name) or {}
 
 
 def _write(file: Path, content: dict) -> None:

@@ -7,6 +7,7 @@ touched it, and it is written anew; otherwise only the block between the markers
 """
 
 import hashlib
+import json
 import pathlib
 import re
 
@@ -128,6 +129,11 @@ def _usage(manifest: Manifest, handle: str) -> str:
     shape = ["batch", *manifest.preprocessing["image_shape"]]
     shape = ", ".join("any" if side is None else str(side) for side in shape)
     features = manifest.preprocessing["features"]
+    # Strings of JSON are strings of Python, whatever quotes are in them.
+    literal, there = (
+        json.dumps(text, ensure_ascii=False)
+        for text in (handle, handle.partition("@")[0])
+    )
     lines = [
         "## Use",
         "",
@@ -137,11 +143,11 @@ def _usage(manifest: Manifest, handle: str) -> str:
         "```python",
         "import keras_vicreg as kv",
         "",
-        f'encoder = kv.from_preset("{handle}")',
+        f"encoder = kv.from_preset({literal})",
         "representations = encoder.predict(images)",
     ]
     if manifest.expander:
-        lines += [f'model = kv.VICReg.from_preset("{handle}")  # to pretrain further']
+        lines += [f"model = kv.VICReg.from_preset({literal})  # to pretrain further"]
     lines += ["```"]
     if manifests.PLAIN_KERAS[0] in manifest.files:
         lines += [
@@ -151,7 +157,7 @@ def _usage(manifest: Manifest, handle: str) -> str:
             "```python",
             "import keras",
             "",
-            f'encoder = keras.saving.load_model("{handle.partition("@")[0]}")',
+            f"encoder = keras.saving.load_model({there})",
             "```",
         ]
     return "\n".join(lines)

@@ -4,7 +4,8 @@ from keras_vicreg.evaluation.protocols import LABELLED
 from keras_vicreg.report.figures import between, percent
 from keras_vicreg.report.html import Markup, element, section, table, text
 from keras_vicreg.report.overview import run_name
-from keras_vicreg.report.run import ReportedRun, accuracy, without_folders
+from keras_vicreg.report.run import ReportedRun, without_folders
+from keras_vicreg.runs.results import accuracy
 
 HEADS = {
     "knn": "kNN top-1",

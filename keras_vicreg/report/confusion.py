@@ -6,7 +6,7 @@ from keras_vicreg.report.figures import percent
 from keras_vicreg.report.html import Markup, element, section
 from keras_vicreg.report.measured import Measured
 from keras_vicreg.report.overview import run_name
-from keras_vicreg.report.run import accuracy
+from keras_vicreg.runs.results import accuracy
 
 MOST_CLASSES = 30  # of a matrix that can be read
 LISTED = 5

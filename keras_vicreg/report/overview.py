@@ -3,7 +3,8 @@
 from keras_vicreg.report.figures import between, duration, percent, significant
 from keras_vicreg.report.html import Markup, element
 from keras_vicreg.report.measured import Measured
-from keras_vicreg.report.run import ReportedRun, accuracy, without_folders
+from keras_vicreg.report.run import ReportedRun, without_folders
+from keras_vicreg.runs.results import accuracy
 
 
 def overview(runs: list[ReportedRun], measured: list[Measured]) -> Markup:

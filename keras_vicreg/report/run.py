@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 
 from keras_vicreg.atomic_folder import current
-from keras_vicreg.evaluation.protocols import PROTOCOLS, headline
 from keras_vicreg.runs.folder import RunFolder
 from keras_vicreg.runs.paths import found_from, without_folders
 from keras_vicreg.runs.recipes import Recipe
+from keras_vicreg.runs.results import read_results
 from keras_vicreg.terminal import printable
 
 TYPES = {
@@ -106,7 +106,6 @@ def _read_run(path: Path, name: str, number: int) -> ReportedRun:
         )
     folder = RunFolder(path)
     config = folder.read_json("config.json")
-    results = folder.read_json("evaluation.json")
     return ReportedRun(
         path=path,
         name=name,
@@ -114,7 +113,7 @@ def _read_run(path: Path, name: str, number: int) -> ReportedRun:
         config=config,
         recipe=found_from(path, _checked_recipe(path / "config.json", config)),
         history=_checked_history(folder),
-        results=_checked_results(path / "evaluation.json", results or {}),
+        results=read_results(folder),
     )
 
 
@@ -148,33 +147,3 @@ def _checked_history(folder: RunFolder) -> list[dict]:
             f"Received: {printable(error)}"
         ) from error
     return rows
-
-
-def _checked_results(file: Path, results) -> dict:
-    try:
-        for row in results.values():
-            for protocol in set(row) & set(PROTOCOLS):
-                headline(row[protocol])
-                dict(row[protocol].get("settings", {}))
-                if protocol != "quality":
-                    accuracy(row[protocol])
-    except (AttributeError, LookupError, StopIteration, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{file} must hold results as `keras-vicreg evaluate` writes them. "
-            f"Received: {type(error).__name__}: {printable(error)}"
-        ) from error
-    return results
-
-
-def accuracy(found: dict) -> tuple[float, tuple[float, float]]:
-    """The one share that a result with labels stands for, and its interval."""
-    if "recall" in found:
-        k = next(iter(found["recall"]))
-        value, interval = found["recall"][k], found["recall_intervals"][k]
-    else:
-        name = "top1" if "top1" in found else "accuracy"
-        value, interval = found[name], found[f"{name}_interval"]
-    low, high = interval
-    if not all(math.isfinite(number) for number in (value, low, high)):
-        raise ValueError(f"an accuracy of {value}, from {low} to {high}")
-    return value, (low, high)

@@ -11,6 +11,7 @@ from keras_vicreg.evaluation.held_out import held_out_split
 from keras_vicreg.evaluation.protocols import measure, table
 from keras_vicreg.runs.folder import RunFolder
 from keras_vicreg.runs.recipes import Recipe
+from keras_vicreg.runs.results import EVALUATION, read_results
 from keras_vicreg.views.files import FileViews
 
 
@@ -34,7 +35,7 @@ class Comparison:
         start = "untrained" if recipe.start_from is None else "preset"
         self.rows = ("raw pixels", start, "trained")
         self.streamed = isinstance(batches, FileViews)
-        self.results = folder.read_json("evaluation.json") or {}
+        self.results = read_results(folder)
         self.splits = {}
         self.tested = held_out_split(recipe.data, recipe.data_dir)
         if kv.class_names(recipe.data, data_dir=recipe.data_dir) is None:
@@ -86,7 +87,7 @@ class Comparison:
             self.results[name] = self.encoder.use(
                 lambda encoder: measure(encoder, train, test, split=split)
             )
-        self.folder.write_json("evaluation.json", self.results)
+        self.folder.write_json(EVALUATION, self.results)
 
 
 def _load(recipe: Recipe, split: str, batches):

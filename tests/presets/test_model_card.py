@@ -1,12 +1,16 @@
 """The card is what the Hub reads, holds what was measured, and keeps others' words."""
 
+import ast
 import json
 
 import huggingface_hub
 import preset_toys
+import pytest
 import yaml
 
 from keras_vicreg import zoo
+from keras_vicreg.presets import folder as folders
+from keras_vicreg.presets import model_card
 
 
 def test_the_card_is_read_by_the_hub(tmp_path):
@@ -76,3 +80,18 @@ def test_a_card_without_front_matter_gets_one(tmp_path):
     zoo.save_to_preset(preset_toys.encoder(), folder)
     assert (folder / "README.md").read_bytes().endswith(words)
     assert (folder / "README.md").read_bytes().startswith(b"---\n# keras_vicreg")
+
+
+@pytest.mark.parametrize(
+    "handle",
+    ["runs/my best run", "runs/it's", 'the "second" one', "back\\slash", "hügel"],
+)
+def test_the_example_is_python_whatever_the_folder_is_called(handle, tmp_path):
+    zoo.save_to_preset(preset_toys.vicreg(), tmp_path / "toy", plain_keras=False)
+    text = model_card.render(folders.read_manifest(tmp_path / "toy"), handle).decode()
+    code = text.split("```python\n")[1].split("```")[0]
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    given = [
+        call.args[0].value for call in calls if "from_preset" in ast.dump(call.func)
+    ]
+    assert given == [handle, handle]

@@ -7,6 +7,7 @@ import toys
 from photographs import save_images, save_splits
 
 import keras_vicreg as kv
+from keras_vicreg.commands import main as cli
 from keras_vicreg.devices.local_copy import LocalCopy
 from keras_vicreg.evaluation import knn
 from keras_vicreg.runs.card import card_of
@@ -56,3 +57,29 @@ def test_a_labelled_test_split_comes_first_and_none_is_said_so(tmp_path, capsys)
     assert "Top-1 accuracy on the 6 test images" in said
     assert compare(data / "Train", tmp_path / "other")[0] == {}
     assert "No labelled test or validation split" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        [],
+        {"trained": []},
+        {"trained": {"knn": 0.5}},
+        {"trained": {"knn": {"top1": 0.5}}},
+        {"trained": {"knn": {"top1": 0.5, "top1_interval": [0.4]}}},
+        {"untrained": {"linear": {"top1": None, "top1_interval": [0, 1]}}},
+    ],
+)
+def test_results_of_another_shape_are_refused_in_a_line(stored, tmp_path):
+    """Before the work, in a run that goes on and where more is measured."""
+    data = save_splits(tmp_path / "data", {"train": 8, "test": 4})
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "evaluation.json").write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match=r"evaluation.json must hold .*Received: "):
+        compare(data, run)
+    encoder = tmp_path / "encoder"
+    kv.save_to_preset(kv.encoder("resnet18", (16, 16, 3), width=1 / 16), encoder)
+    out = ["--data", str(data), "--out", str(run / "evaluation.json")]
+    assert cli.main(["evaluate", str(encoder), *out]) == 2
+    assert json.loads((run / "evaluation.json").read_text()) == stored
