@@ -1,5 +1,7 @@
 """Images -> representations, as float32 NumPy arrays, on any backend."""
 
+import os
+
 import keras
 import numpy as np
 
@@ -40,11 +42,12 @@ def embed(encoder, images, *, batch_size: int = 256) -> np.ndarray:
     >>> kv.embed(kv.encoder("resnet18", (32, 32, 3)), images).shape
     (3068, 512)
     """
-    if isinstance(images, tuple):
+    if images is None or isinstance(images, (tuple, str, os.PathLike, dict)):
+        size = f" of {len(images)}" if isinstance(images, (tuple, dict)) else ""
         raise ValueError(
             "`images` must be an array or a list of images, or a dataset of batches; "
-            "of a pair (images, labels) the images. "
-            f"Received: a tuple of {len(images)}"
+            "of a pair (images, labels) the images, of files what `kv.load_images` "
+            f"makes of them. Received: a {type(images).__name__}{size}"
         )
     if in_memory(images):
         return _embed_array(encoder, as_images(images), batch_size)
@@ -162,12 +165,23 @@ def _embed_batches(encoder, batches):
             # `predict_on_batch` would give each replica the whole batch.
             found = predict(encoder, images, len(images))
         else:
+            _check_rows(images)
             found = images.reshape(len(images), -1)
         features.append(found)
         labels.append(np.ravel(as_array(label)))
     if not features:
         raise ValueError("`images` must be at least one. Received: no batch")
     return _checked(np.concatenate(features)), np.concatenate(labels)
+
+
+def _check_rows(batch) -> None:
+    """Raises for one image, or its representation, in place of a batch of them."""
+    if batch.ndim < 2 or (batch.ndim == 3 and batch.shape[-1] in (1, 3, 4)):
+        raise ValueError(
+            "A dataset must yield batches of images or of their representations; "
+            "single ones become batches by `dataset.batch(256)`. "
+            f"Received: an array of shape {batch.shape}"
+        )
 
 
 def _images(batch):

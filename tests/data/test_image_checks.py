@@ -1,5 +1,6 @@
 """Images of another range or layout are refused wherever they come in."""
 
+import pathlib
 import re
 import warnings
 
@@ -232,9 +233,41 @@ def test_batches_of_other_things_are_refused_with_a_way_out():
     for enter in (ALONE["fit"], ALONE["embed"]):
         with pytest.raises(ValueError, match=r"become batches by .*batch\(256\)"):
             enter(slices(IMAGES))
+    for rows in IMAGES, IMAGES.reshape(16, -1):  # the pixels themselves: any shape, yet
+        for enter in (
+            lambda data: kv.embed(None, data),
+            lambda data: kv.embed(None, iter(data)),
+        ):
+            with pytest.raises(ValueError, match=r"become batches by .*batch\(256\)"):
+                enter(slices(rows))
+        assert len(kv.embed(None, slices(rows).batch(8))) == 16
     ragged = tf.data.Dataset.from_generator(
         lambda: (IMAGES[0, :size] for size in (5, 8)),
         output_signature=tf.TensorSpec((None, 8, 3), "uint8"),
     )
     with pytest.raises(ValueError, match="one size: resize them before `batch`"):
         model().fit(ragged.ragged_batch(2), verbose=0)
+
+
+@pytest.mark.every_backend
+@pytest.mark.parametrize(
+    ("images", "kind"),
+    [
+        ((IMAGES, LABELS), "a tuple of 2"),
+        ({"image": IMAGES}, "a dict of 1"),
+        ("sample", "a str"),
+        (pathlib.Path("photographs"), "Path"),
+        (None, "a NoneType"),
+    ],
+)
+@pytest.mark.parametrize("encoder", [None, toys.encoder])
+def test_what_are_no_images_at_all_is_refused(encoder, images, kind):
+    with pytest.raises(ValueError, match=f"`images` must be an array .*{kind}"):
+        kv.embed(encoder and encoder(), images)
+
+
+@pytest.mark.every_backend
+def test_a_list_of_images_is_embedded_as_an_array_of_them():
+    encoder = toys.encoder()
+    found = kv.embed(encoder, list(IMAGES))
+    np.testing.assert_array_equal(found, kv.embed(encoder, IMAGES))

@@ -145,6 +145,39 @@ def test_batches_that_cannot_be_cut():
         model.fit(toys.images(32), batch_size=32, verbose=0)
 
 
+class Eights(keras.utils.PyDataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return (toys.images(8),)
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+@pytest.mark.parametrize(
+    "data",
+    [Eights, lambda: (toys.images(8) for _ in range(2))],
+    ids=["PyDataset", "generator"],
+)
+def test_a_size_that_does_not_divide_the_batches_of_a_dataset(data, method):
+    model = toys.vicreg(views=toys.ShiftedViews(), microbatch_size=3)
+    with pytest.raises(ValueError, match=r"a divisor of the batch size.*batch_size=8"):
+        getattr(model, method)(data(), verbose=0)
+
+
+def test_a_size_that_does_not_divide_the_batches_of_a_pipeline():
+    tf = pytest.importorskip("tensorflow")
+    data = tf.data.Dataset.from_tensor_slices(toys.images(16))
+    unknown = tf.data.Dataset.from_generator(
+        lambda: [toys.images(8)] * 2,
+        output_signature=tf.TensorSpec((None, 8, 8, 3), "uint8"),
+    )
+    for batches in (data.batch(8), data.batch(8, drop_remainder=True), unknown):
+        model = toys.vicreg(views=toys.ShiftedViews(), microbatch_size=3)
+        with pytest.raises(ValueError, match=r"a divisor of the batch.*batch_size=8"):
+            model.fit(batches, verbose=0)
+
+
 def test_it_is_saved():
     config = toy(microbatch_size=8).get_config()
     assert kv.VICReg.from_config(config).microbatch_size == 8

@@ -154,6 +154,17 @@ def test_several_steps_at_a_time_on_several_devices_are_refused():
 
 
 @pytest.mark.every_backend
+@pytest.mark.parametrize("steps", [2, np.int64(4), "auto"])
+def test_so_they_are_on_every_backend(steps, monkeypatch):
+    model = toys.vicreg()
+    monkeypatch.setattr(replicas, "num_devices", lambda: 2)
+    with pytest.raises(ValueError, match="`steps_per_execution` must be 1"):
+        model.compile("sgd", steps_per_execution=steps)
+    for one in (1, None):
+        model.compile("sgd", steps_per_execution=one)
+
+
+@pytest.mark.every_backend
 def test_the_weights_of_the_terms_weigh_in_training():
     """From the same start, the gradient of a doubled weight is doubled."""
     changes = []
