@@ -177,7 +177,7 @@ def test_two_processes_write_and_print_once(alone, together):
     assert {path.name for path in run.iterdir()} == FILES
     assert_loadable(run)
     assert "on 2 devices" in chief
-    assert chief.count("Epoch 1/3") == 1
+    assert chief.count("Epoch 1 of 3: ") == 1
     assert "Top-1 accuracy on the 11 test images" in chief
     assert other == ""
     assert_same_history(run, alone)
