@@ -34,13 +34,21 @@ def claim(folder: RunFolder, recipe: Recipe, batches) -> None:
         batches: what the run is trained on.
 
     Raises:
-        ValueError: if the folder holds another run; it names every difference.
+        ValueError: if the folder holds another run; it names every difference. And if
+            its config.json is of no run.
     """
     wanted = config_of(recipe, batches)
     stored = folder.read_json(CONFIG)
     if stored is None:
         folder.write_json(CONFIG, wanted)
-    elif changes := differences(wanted, stored):
+        return
+    for name in ("recipe", "versions", "encoder_source"):
+        if not isinstance(stored.get(name, {}), dict):
+            raise ValueError(
+                f"{folder.path / CONFIG} must be of a run. "
+                f"Received: {name}={stored[name]!r}"
+            )
+    if changes := differences(wanted, stored):
         raise ValueError(
             "`run_dir` must be a new folder or hold a run of the same recipe on the "
             f"same images. Received: {folder.path} with {'; '.join(changes)}"

@@ -98,6 +98,13 @@ def test_a_run_of_an_older_version_is_held_to_what_it_knew(claimed):
         claim(claimed, RECIPE, batches(toys.images(24, 16)))
 
 
+@pytest.mark.parametrize("name", ["recipe", "versions", "encoder_source"])
+def test_a_config_of_another_shape_is_refused(claimed, name):
+    change(claimed, **{name: ["mine"]})
+    with pytest.raises(ValueError, match=r"config.json must be of a run. Received: "):
+        claim(claimed, RECIPE, batches(toys.images(16, 16)))
+
+
 def test_another_file_of_the_backbone_is_refused(tmp_path):
     file, folder = tmp_path / "mine.keras", RunFolder(tmp_path / "run")
     recipe = dataclasses.replace(RECIPE, encoder=str(file), stem=None)
