@@ -34,7 +34,8 @@ if keras.config.backend() == "jax":
             """The variables of model and optimizer, with their values."""
             variables = [*self.trainable_variables, *self.non_trainable_variables]
             variables += self.metrics_variables
-            variables += self.optimizer.variables if self.optimizer else []
+            optimizer = getattr(self, "optimizer", None)  # missing until `compile`
+            variables += optimizer.variables if optimizer else []
             return [(variable, variable.value) for variable in variables]
 
         def train_step(self, state, data):

@@ -182,3 +182,10 @@ def test_the_weights_of_the_terms_weigh_in_training():
         changes.append(model.get_weights()[kernel] - before[kernel])
     assert np.abs(changes[0]).max() > 1e-6
     np.testing.assert_allclose(changes[1], 2 * changes[0], rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.every_backend
+def test_fit_before_compile_is_refused_in_keras_words():
+    model = kv.VICReg(toys.encoder(), kv.expander((8, 8)), views=toys.ShiftedViews())
+    with pytest.raises(ValueError, match=r"call `compile\(\)` before"):
+        model.fit(toys.images(32), batch_size=16, verbose=0)
