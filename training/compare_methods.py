@@ -180,7 +180,7 @@ def in_a_process(training: Training, options) -> None:
     file = options.out / f"{training.name}.json"
     if file.exists():
         return
-    command = [sys.executable, HERE, "--worker", json.dumps(vars_of(training))]
+    command = [sys.executable, HERE, "--worker", json.dumps(vars(training))]
     command += [str(word) for word in options.words]
     begin = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True)
@@ -189,10 +189,6 @@ def in_a_process(training: Training, options) -> None:
         print(f"{training.name}: {done.stderr.strip()[-1500:]}", file=sys.stderr)
     else:
         print(f"{training.name}: {took:.0f} s", file=sys.stderr, flush=True)
-
-
-def vars_of(training: Training) -> dict:
-    return dataclasses.asdict(training)
 
 
 def trainings(options) -> list[Training]:

@@ -5,7 +5,7 @@
 
 Neighbours, linear probe and quality on the data it was trained on and on the sample;
 fine-tuning on 1 % and 10 % of the labels of both, beside the same network from random
-weights, unless `--frozen` leaves that out: of a large network it takes hours without a
+weights, unless `--frozen` leaves that out: of a large network it is long without a
 GPU. `--seeds` is for larger data than the sample, of which three draws are always
 taken. What is run are commands that anybody can repeat; each is printed. The results
 go to `run/` of the preset, and from there to its card.

@@ -35,3 +35,13 @@ def refuse_on_replicas(model) -> None:
             f"devices. Received: {replicas.num_replicas()} replicas, "
             f"{', '.join(sorted(names))}"
         )
+
+
+def refuse_in_predictor(predictor) -> None:
+    """Raises where a predictor, which runs beside the model's call, regularizes."""
+    for layer in predictor._flatten_layers():
+        if getattr(layer, "activity_regularizer", None) is not None:
+            raise ValueError(
+                "`predictor` must have no layer with an `activity_regularizer`, which "
+                f"would not be counted. Received: {layer.name!r}"
+            )

@@ -19,17 +19,22 @@ def provenance(encoder, **arrays) -> dict:
     Returns:
         `{"encoder": sha256, "data": {name: sha256}, "versions": {package: version}}`.
     """
-    backend = keras.config.backend()
     return {
         "encoder": fingerprint(encoder.get_weights() if encoder else []),
         "data": {name: fingerprint(parts) for name, parts in arrays.items()},
-        "versions": {
-            "keras_vicreg": kv.__version__,
-            "keras": keras.__version__,
-            backend: __import__(backend).__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
+    }
+
+
+def versions() -> dict:
+    """Package -> version, of all that computes."""
+    backend = keras.config.backend()
+    return {
+        "keras_vicreg": kv.__version__,
+        "keras": keras.__version__,
+        backend: __import__(backend).__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
     }
 
 

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_vicreg.devices import replicas
-from keras_vicreg.devices.layer_losses import refuse_on_replicas
+from keras_vicreg.devices.layer_losses import refuse_in_predictor, refuse_on_replicas
 from keras_vicreg.devices.microbatch import check_microbatch_size
 from keras_vicreg.heads import mlp
 from keras_vicreg.methods.branches import (
@@ -163,13 +163,10 @@ class JointEmbedding(TrainStep, Branches, Fitting, Saving, keras.Model):
         if are_widths(predictor):
             predictor = self.make_head((*predictor, shape[-1]), "predictor")
         self.predictor = predictor
-        for layer in predictor._flatten_layers() if predictor is not None else ():
-            if getattr(layer, "activity_regularizer", None) is not None:
-                raise ValueError(
-                    "`predictor` must have no layer with an `activity_regularizer`, "
-                    f"which would not be counted. Received: {layer.name!r}"
-                )
-        if predictor is not None and not predictor.built:
+        if predictor is None:
+            return
+        refuse_in_predictor(predictor)
+        if not predictor.built:
             predictor.build(shape)
 
     def widths(self, features: int) -> tuple:

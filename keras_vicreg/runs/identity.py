@@ -1,7 +1,6 @@
 """What a run is, so that a folder with one goes on with that one and no other."""
 
 import dataclasses
-import hashlib
 import os
 import platform
 import time
@@ -10,8 +9,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-import keras_vicreg as kv
 from keras_vicreg.devices import replicas
+from keras_vicreg.evaluation.provenance import fingerprint, versions
 from keras_vicreg.runs.encoder_files import source_of
 from keras_vicreg.runs.folder import RunFolder
 from keras_vicreg.runs.paths import anchored
@@ -57,7 +56,6 @@ def claim(folder: RunFolder, recipe: Recipe, batches) -> None:
 
 def config_of(recipe: Recipe, batches) -> dict:
     """The content of config.json: all that repeats the run, and where it began."""
-    backend = keras.config.backend()
     return {
         "recipe": {
             **dataclasses.asdict(recipe),
@@ -66,14 +64,7 @@ def config_of(recipe: Recipe, batches) -> dict:
         **source_of(recipe.encoder),
         "images": batches.samples,
         "images_digest": digest(batches, recipe),
-        "versions": {
-            "keras_vicreg": kv.__version__,
-            "keras": keras.__version__,
-            "backend": backend,
-            backend: __import__(backend).__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": {"backend": keras.config.backend(), **versions()},
         "machine": f"{platform.machine()}, {os.cpu_count()} processor cores",
         "devices": replicas.num_devices(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -87,18 +78,13 @@ def digest(batches, recipe: Recipe) -> str:
     it is that of their names in the folder and of their sizes: to read them all would
     take as long as an epoch.
     """
-    found = hashlib.sha256()
-    if isinstance(batches, FileViews):
-        folder = Path(recipe.data).expanduser()
-        for path in map(os.fsdecode, batches.paths):
-            name = os.path.relpath(path, folder)
-            found.update(os.fsencode(f"{name}\0{os.path.getsize(path)}\0"))
-        return found.hexdigest()
-    for array in batches.arrays:
-        array = np.ascontiguousarray(array)
-        found.update(f"{array.shape} {array.dtype}\0".encode())
-        found.update(array.view(np.uint8).data)
-    return found.hexdigest()
+    if not isinstance(batches, FileViews):
+        return fingerprint(batches.arrays)
+    folder, paths = Path(recipe.data).expanduser(), map(os.fsdecode, batches.paths)
+    files = [
+        (os.fsencode(os.path.relpath(p, folder)), os.path.getsize(p)) for p in paths
+    ]
+    return fingerprint([np.array(column) for column in zip(*files)])
 
 
 def differences(wanted: dict, stored: dict) -> list[str]:
