@@ -7,13 +7,15 @@ ResNet-18 of a quarter of the width with the stem for small images, batches of 2
 of each method what `keras_vicreg.runs.recommended` has for it: optimizer, learning
 rate, weight decay, views, heads. Equal seeds give equal first weights of the encoder
 and equal orders of the images. Each training is a process of its own, `--jobs` of them
-at a time. What is found goes to a file a training, `--out`/METHOD-SEED.json, and is not
-measured again while that file is there; the table is printed at the end, and again by
-the same command.
+at a time. What is found goes to a file a training, `--out`/METHOD-SEED.json, beside the
+encoder, and is neither trained nor measured again while it is there; what it lacks is
+measured on that encoder, so that `--protocols ''` can train on one machine what another
+measures. The table is printed at the end, and again by the same command.
 
 Measured are kNN and linear probe on the test images, as `keras-vicreg evaluate` does,
 RankMe and the standard deviation of the representations, the median seconds of an epoch
-and the peak of the memory of the process or of the device.
+(of the seed where it is least: other work only adds) and the peak of the memory of the
+process or of the device.
 
 To choose a recipe, `--held-out 5000` leaves so many of the last training images out and
 measures on them and not on the test images, `--rates 0.5,1,2` multiplies the learning
@@ -92,24 +94,22 @@ class Training:
 
 
 def train(training: Training, options) -> dict:
-    """Trains an encoder and measures it; what is found, for JSON."""
+    """Trains an encoder and saves it; how that went, for JSON."""
     import keras
 
     import keras_vicreg as kv
     from keras_vicreg.data.batches import Batches
-    from keras_vicreg.evaluation.protocols import measure
     from keras_vicreg.runs.pretraining import build_model
 
     recipe = training.recipe(options)
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.precision)
-    shown, tested = images_of(options)
-    recipe = training.scaled(recipe.resolved(shown[0].shape[1]))
-    batches = Batches(shown[0], recipe.batch_size, seed=recipe.seed)
+    (images, _), _ = images_of(options)
+    recipe = training.scaled(recipe.resolved(images.shape[1]))
+    batches = Batches(images, recipe.batch_size, seed=recipe.seed)
     model = build_model(recipe, steps_per_epoch=len(batches))
     clock = clock_of(keras)
     history = model.fit(batches, epochs=recipe.epochs, callbacks=[clock], verbose=0)
-    found = measure(model.encoder, shown, tested, options.protocols)
     kv.save_to_preset(
         model.encoder, options.out / training.name, dtype="float16", plain_keras=False
     )
@@ -120,8 +120,16 @@ def train(training: Training, options) -> dict:
         "memory": memory(),
         "history": history.history,
         "held_out": options.held_out,
-        **{name: found[name] for name in options.protocols},
     }
+
+
+def measured(training: Training, options, protocols) -> dict:
+    """What the protocols find of the encoder of a training."""
+    import keras_vicreg as kv
+    from keras_vicreg.evaluation.protocols import measure
+
+    encoder = kv.from_preset(options.out / training.name)
+    return measure(encoder, *images_of(options), protocols)
 
 
 def images_of(options):
@@ -176,9 +184,8 @@ def memory() -> float:
 
 
 def in_a_process(training: Training, options) -> None:
-    """Does a training unless it was done, and leaves its file."""
-    file = options.out / f"{training.name}.json"
-    if file.exists():
+    """Does what a training lacks, and leaves its file."""
+    if not missing(read(training, options), options):
         return
     command = [sys.executable, HERE, "--worker", json.dumps(vars(training))]
     command += [str(word) for word in options.words]
@@ -189,6 +196,36 @@ def in_a_process(training: Training, options) -> None:
         print(f"{training.name}: {done.stderr.strip()[-1500:]}", file=sys.stderr)
     else:
         print(f"{training.name}: {took:.0f} s", file=sys.stderr, flush=True)
+
+
+def work(training: Training, options) -> None:
+    """Trains, unless that was done, and measures what is missing."""
+    found = read(training, options)
+    if not found:
+        write(found := train(training, options), training, options)
+    if protocols := [name for name in options.protocols if name not in found]:
+        write(found | measured(training, options, protocols), training, options)
+
+
+def missing(found: dict, options) -> bool:
+    return not found or any(name not in found for name in options.protocols)
+
+
+def file_of(training: Training, options) -> Path:
+    return options.out / f"{training.name}.json"
+
+
+def read(training: Training, options) -> dict:
+    """What was found, or nothing."""
+    file = file_of(training, options)
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def write(found: dict, training: Training, options) -> None:
+    file = file_of(training, options)
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(found) + "\n")
+    part.rename(file)
 
 
 def trainings(options) -> list[Training]:
@@ -220,7 +257,7 @@ def table(found: dict[str, list[dict]]) -> str:
         seconds = [
             statistics.median(run["seconds"][1:] or run["seconds"]) for run in runs
         ]
-        cells.append(f"{statistics.mean(seconds):.3g}")
+        cells.append(f"{min(seconds):.3g}")
         cells.append(f"{max(run['memory'] for run in runs):,.0f}")
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -250,13 +287,14 @@ def compare(options) -> None:
     with ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(lambda training: in_a_process(training, options), todo))
     found = {}
+    lacking = False
     for training in todo:
-        file = options.out / f"{training.name}.json"
-        if file.exists():
-            row = training.name.rpartition("-")[0]
-            found.setdefault(row, []).append(json.loads(file.read_text()))
+        row = read(training, options)
+        lacking |= missing(row, options)
+        if row:
+            found.setdefault(training.name.rpartition("-")[0], []).append(row)
     print(table(found))
-    if sum(map(len, found.values())) < len(todo):
+    if lacking:
         sys.exit(1)
 
 
@@ -282,7 +320,7 @@ def parse(words) -> argparse.Namespace:
     add("--worker", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args(words)
     options.words = words
-    options.protocols = options.protocols.split(",")
+    options.protocols = [name for name in options.protocols.split(",") if name]
     if unknown := set(options.methods.split(",")) - set(RECOMMENDED):
         parser.error(f"no method: {', '.join(unknown)}; {', '.join(RECOMMENDED)} are")
     return options
@@ -292,13 +330,8 @@ def main() -> None:
     options = parse(sys.argv[1:])
     if options.worker is None:
         compare(options)
-        return
-    training = Training(**options.worker)
-    found = train(training, options)
-    file = options.out / f"{training.name}.json"
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(found) + "\n")
-    part.rename(file)
+    else:
+        work(Training(**options.worker), options)
 
 
 if __name__ == "__main__":

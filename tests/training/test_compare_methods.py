@@ -63,18 +63,24 @@ def test_it_trains_measures_and_does_nothing_twice(tmp_path):
     words += ["--methods", "byol,simsiam", "--batch-size", "64", "--held-out", "32"]
     command = [sys.executable, "training/compare_methods.py", *words, "--out", tmp_path]
 
-    def run():
+    def run(*more):
         done = subprocess.run(
-            command, cwd=TRAINING.parent, capture_output=True, text=True
+            [*command, *more], cwd=TRAINING.parent, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
         return done
 
-    first = run().stdout
-    assert first.count("| `") == 2
+    trained = run("--protocols", "").stdout
+    assert trained.count("| `") == 2
+    assert "%" not in trained
+    encoder = tmp_path / "byol-0" / "model.safetensors"
+    written = encoder.stat().st_mtime_ns
+    measured = run().stdout
+    assert measured.count("%") == 4
     again = run()
-    assert again.stdout == first
+    assert again.stdout == measured
     assert "simsiam" not in again.stderr
+    assert encoder.stat().st_mtime_ns == written
     result = json.loads((tmp_path / "byol-0.json").read_text())
     assert result["knn"]["settings"]["train_images"] == 96
     assert result["knn"]["settings"]["test_images"] == 32
