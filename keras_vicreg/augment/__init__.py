@@ -4,6 +4,7 @@ from keras_vicreg.augment.blur import RandomGaussianBlur
 from keras_vicreg.augment.color import ColorJitter, RandomGrayscale
 from keras_vicreg.augment.crop import RandomResizedCrop
 from keras_vicreg.augment.flip import RandomHorizontalFlip
+from keras_vicreg.augment.operations import RandomOperations
 from keras_vicreg.augment.solarize import RandomSolarize
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "RandomGaussianBlur",
     "RandomGrayscale",
     "RandomHorizontalFlip",
+    "RandomOperations",
     "RandomResizedCrop",
     "RandomSolarize",
 ]

@@ -43,6 +43,7 @@ def tensorflow_ops():
         clip=tf.clip_by_value,
         concatenate=tf.concat,
         cond=tf.cond,
+        cos=tf.cos,
         convert_to_tensor=tf.convert_to_tensor,
         cumsum=tf.cumsum,
         exp=tf.exp,
@@ -59,14 +60,19 @@ def tensorflow_ops():
         minimum=tf.minimum,
         ones_like=tf.ones_like,
         relu=tf.nn.relu,
+        repeat=tf.repeat,
         reshape=tf.reshape,
         round=tf.round,
         shape=_shape,
+        sin=tf.sin,
         sqrt=tf.sqrt,
         square=tf.square,
         stack=tf.stack,
         sum=tf.reduce_sum,
         take=tf.gather,
+        take_along_axis=lambda x, indices, axis: tf.gather(
+            x, indices, axis=axis, batch_dims=axis
+        ),
         transpose=tf.transpose,
         where=tf.where,
     )

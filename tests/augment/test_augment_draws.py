@@ -145,3 +145,23 @@ def test_no_two_images_share_a_draw():
     assert len(np.unique(rows, axis=0)) == DRAWS
     correlation = np.corrcoef(rows[:-1, 0], rows[1:, 0])[0, 1]
     assert abs(correlation) < 4 / math.sqrt(DRAWS)
+
+
+@pytest.mark.parametrize(("side", "most"), [(32, 16), (96, 32), (224, 74)])
+def test_operations_and_cuts_are_drawn_alike(side, most):
+    draws = drawn(augment.RandomOperations(seed=0), (side, side))
+    counts = np.bincount(draws["operation"].ravel(), minlength=13)
+    assert len(counts) == 13
+    assert stats.chisquare(counts).pvalue > LIKELY
+    assert stats.kstest(draws["strength"].ravel(), "uniform").pvalue > LIKELY
+    top, bottom, left, right = draws["cut"].T
+    np.testing.assert_array_equal(bottom - top, right - left)
+    # As published: a length from 1 to the most, of which the half is cut both ways.
+    lengths = 2 * ((1 + np.arange(most)) // 2)
+    expected = np.bincount(lengths, minlength=most + 1) * DRAWS / most
+    found = np.bincount((bottom - top).astype(int), minlength=most + 1)
+    some = expected > 0
+    assert found[~some].sum() == 0
+    assert stats.chisquare(found[some], expected[some]).pvalue > LIKELY
+    middle = ((top + bottom) / 2).astype(int)
+    assert stats.chisquare(np.bincount(middle, minlength=side)).pvalue > LIKELY

@@ -287,3 +287,85 @@ def test_blur_of_images_narrower_than_the_kernel():
     for image, output, sigma in zip(images, result, (1, 2)):
         expected = blurred(image.astype("float64"), sigma)
         np.testing.assert_allclose(output, expected, atol=1e-3)
+
+
+def operations(images, operation, strength, cut=(0, 0, 0, 0), **options):
+    """`RandomOperations.apply` of one operation, or of a row of them, an image."""
+    rows = len(images)
+    operation = np.int32(operation).reshape(-1, np.size(operation))
+    return apply(
+        augment.RandomOperations(operation.shape[1], **options),
+        images,
+        operation=np.tile(operation, (rows, 1)),
+        strength=np.float32(strength).reshape(rows, -1),
+        cut=np.tile(np.float32(cut), (rows, 1)),
+    )
+
+
+def affine(*matrix):
+    def change(picture):
+        return picture.transform(picture.size, Image.Transform.AFFINE, matrix)
+
+    return change
+
+
+def enhanced(kind):
+    return lambda picture, factor: kind(picture).enhance(factor)
+
+
+@pytest.mark.parametrize(
+    ("operation", "change"),
+    [
+        ("AUTOCONTRAST", lambda picture, u: ImageOps.autocontrast(picture)),
+        ("COLOR", enhanced(ImageEnhance.Color)),
+        ("CONTRAST", enhanced(ImageEnhance.Contrast)),
+        ("BRIGHTNESS", enhanced(ImageEnhance.Brightness)),
+        ("SHARPNESS", enhanced(ImageEnhance.Sharpness)),
+        ("SOLARIZE", lambda picture, u: ImageOps.solarize(picture, 256 * u)),
+        ("POSTERIZE", lambda picture, u: ImageOps.posterize(picture, 4 + int(4 * u))),
+    ],
+)
+def test_operations_on_colours_are_pillows(photographs, operation, change):
+    strength = np.random.default_rng(0).random(len(photographs)).astype("float32")
+    number = getattr(augment.operations, operation)
+    result = operations(photographs, number, strength)
+    given = strength
+    if number in range(augment.operations.COLOR, augment.operations.SHARPNESS + 1):
+        given = 0.05 + 0.9 * strength
+    expected = pillow(change, photographs, given)
+    exact = operation in ("SOLARIZE", "POSTERIZE")
+    assert_close(result, expected, most=0 if exact else 1.5, average=0.6)
+    assert np.abs(result - photographs).mean() > 1
+
+
+@pytest.mark.parametrize(
+    ("operation", "change"),
+    [
+        ("ROTATE", lambda p, s: p.rotate(30 * s)),
+        ("SHEAR_X", lambda p, s: affine(1, 0.1 * s, 0, 0, 1, 0)(p)),
+        ("SHEAR_Y", lambda p, s: affine(1, 0, 0, 0.1 * s, 1, 0)(p)),
+        ("TRANSLATE_X", lambda p, s: affine(1, 0, 0.1 * s * p.width, 0, 1, 0)(p)),
+        ("TRANSLATE_Y", lambda p, s: affine(1, 0, 0, 0, 1, 0.1 * s * p.height)(p)),
+    ],
+)
+def test_operations_that_move_are_pillows(photographs, operation, change):
+    signed = np.random.default_rng(0).uniform(-1, 1, len(photographs))
+    number = getattr(augment.operations, operation)
+    result = operations(photographs, number, (signed + 1) / 2)
+    expected = pillow(change, photographs, signed)
+    # Pillow computes in fixed point: where a pixel lies on an edge, either is nearest.
+    assert (result == expected).mean() > 0.98
+    assert (result != photographs).mean() > 0.2
+
+
+def test_operations_follow_each_other_and_the_cut_comes_last(photographs):
+    some = photographs[:20]
+    solarize, brightness = augment.operations.SOLARIZE, augment.operations.BRIGHTNESS
+    strength = np.tile(np.float32([0.5, 0.25]), (20, 1))
+    result = operations(
+        some, [solarize, brightness], strength, cut=(2, 6, 10, 12), fill=7
+    )
+    expected = np.where(some >= 128, 255.0 - some, some) * (0.05 + 0.9 * 0.25)
+    expected[:, 2:6, 10:12] = 7
+    np.testing.assert_allclose(result, expected, atol=1e-3)
+    assert operations(some, 0, np.zeros(20)).tobytes() == np.float32(some).tobytes()

@@ -13,6 +13,7 @@ LAYERS = {
     augment.RandomGrayscale: {"probability": 0.4},
     augment.RandomGaussianBlur: {"probability": 0.6, "sigma": (0.5, 1.5)},
     augment.RandomSolarize: {"probability": 0.7, "threshold": 100},
+    augment.RandomOperations: {"operations": 2, "fill": 100.0},
 }
 
 

@@ -29,6 +29,11 @@ def cases(images):
         "hue": rng.uniform(-0.1, 0.1, COUNT).astype("float32"),
         "order": np.argsort(rng.random((COUNT, 4)), axis=1).astype("int32"),
     }
+    operations = {
+        "strength": rng.random((COUNT, 4), "float32"),
+        "operation": rng.integers(0, 13, (COUNT, 4)).astype("int32"),
+        "cut": np.tile(np.float32([3, 17, 40, 70]), (COUNT, 1)),
+    }
     sigma = rng.uniform(0.1, 2.0, COUNT).astype("float32")
     layers = [
         (augment.RandomResizedCrop((32, 96)), box),
@@ -38,6 +43,7 @@ def cases(images):
         (augment.RandomGrayscale(), some),
         (augment.RandomGaussianBlur(), {"sigma": sigma}),
         (augment.RandomSolarize(), some),
+        (augment.RandomOperations(), operations),
     ]
     # A photograph much larger than its view; wide enough for the blur's banded product;
     # narrower than its kernel.
