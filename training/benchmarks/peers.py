@@ -1,22 +1,23 @@
-"""VICReg here and in lightly: the same network, images, batches, number of steps.
+"""A method here and in lightly: the same network, images, batches, number of steps.
 
-    python training/benchmarks/peers.py --peer-python PATH [--seeds 3] [--epochs 5]
+    python training/benchmarks/peers.py --peer-python PATH [--method vicreg] \
+        [--seeds 3] [--epochs 5] [--images 10000]
 
-CIFAR-10, ResNet-18 of a quarter of the width with the CIFAR stem, an expander
-512-512-512, AdamW, batches of 256. Both encoders begin with the same weights. Each side
-has the views it has for such images, its own loss and head, and reads images that lie
-in memory. A run is a process of its own; the sides take turns, seed by seed. Counted
-are images per second, views included, in all epochs but the first, which compiles; the
-peak of the memory of a side's processes together (proportional set size); and the
-accuracy of a weighted 20-nearest-neighbour classifier, the same for both, on the frozen
-encoder.
+CIFAR-10, ResNet-18 of a quarter of the width with the CIFAR stem, heads of equal
+widths, the same optimizer and schedule, batches of 256. Both encoders begin with the
+same weights. Each side has the views it has for such images, its own loss, head and
+momentum copy, and reads images that lie in memory. A run is a process of its own; the
+sides take turns, seed by seed. Counted are images per second, views included, in all
+epochs but the first, which compiles; the peak of the memory of a side's processes
+together (proportional set size); and the accuracy of a weighted 20-nearest-neighbour
+classifier, the same for both, on the frozen encoder.
 
 `--peer-python` is the interpreter of an environment with PyTorch, torchvision and
-lightly. On a CPU build of PyTorch the wheel of torchvision with CUDA serves: its
-operators, which are not used here, are declared before it is imported.
+lightly. On a CPU build of PyTorch the wheel of torchvision with CUDA serves.
 """
 
 import argparse
+import dataclasses
 import os
 import re
 import statistics
@@ -30,8 +31,27 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve()
-WIDTH, UNITS, BATCH, PEAK = 0.25, 512, 256, 1e-3
+WIDTH, BATCH = 0.25, 256
 TESTED = {"train": 5000, "test": 2000}  # images for the neighbours
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What both sides have in common beside network, images and steps."""
+
+    widths: tuple  # of the expander here
+    lightly_widths: tuple  # hidden and last of the head there, which is as deep
+    optimizer: str = "sgd"
+    rate: float = 0.12
+    decay: float = 5e-4
+
+
+SETTINGS = {
+    "vicreg": Setting((512,) * 3, (512, 512), "adamw", 1e-3, 0.004),
+    "barlow_twins": Setting((2048,) * 3, (2048, 2048)),
+    "simclr": Setting((128, 128), (128, 128)),
+    "byol": Setting((4096, 256), (4096, 256)),
+}
 
 
 # Ours ------------------------------------------------------------------------------
@@ -46,17 +66,30 @@ def new_encoder(seed):
     return kv.encoder("resnet18", (32, 32, 3), stem="cifar", width=WIDTH)
 
 
-def ours(images, others, epochs, seed, start):
+def ours(method, images, others, epochs, seed, start):
     """Trains; returns the seconds of each epoch and the features of `others`."""
     import keras
 
     import keras_vicreg as kv
+    from keras_vicreg.runs.pretraining import build_model
+    from keras_vicreg.runs.recipes import Recipe
 
-    encoder = new_encoder(seed)
-    views = kv.TwoViews(32, recipe="vicreg_cifar", seed=seed)
-    model = kv.VICReg(encoder, kv.expander((UNITS,) * 3), views=views)
-    steps = len(images) // BATCH * epochs
-    model.compile(keras.optimizers.AdamW(kv.warmup_cosine(PEAK, steps, steps // 10)))
+    setting = SETTINGS[method]
+    recipe = Recipe(
+        data="tfds:cifar10",
+        method=method,
+        width=WIDTH,
+        expander=setting.widths,
+        optimizer=setting.optimizer,
+        learning_rate=setting.rate,
+        # Here SGD's penalty goes past the momentum, which multiplies it by ten there.
+        weight_decay=setting.decay * (10 if setting.optimizer == "sgd" else 1),
+        epochs=epochs,
+        batch_size=BATCH,
+        seed=seed,
+    ).resolved(images.shape[1])
+    keras.utils.set_random_seed(seed)
+    model = build_model(recipe, steps_per_epoch=len(images) // BATCH)
     seconds = []
 
     class Clock(keras.callbacks.Callback):
@@ -67,43 +100,32 @@ def ours(images, others, epochs, seed, start):
             seconds.append(time.perf_counter() - self.begin)
 
     model.fit(images, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[Clock()])
-    return seconds, [kv.embed(encoder, each) for each in others]
+    return seconds, [kv.embed(model.encoder, each) for each in others]
 
 
 # lightly ---------------------------------------------------------------------------
 
 
-def lightly(images, others, epochs, seed, start):
-    """The same with lightly's transform, loss and head, and PyTorch's loader.
+def lightly(method, images, others, epochs, seed, start):
+    """The same with lightly's transform, loss and heads, and PyTorch's loader.
 
     `start` is the file of the weights that the encoder of `ours` begins with.
     """
     import torch
-
-    declare_operators_and_import_torchvision(torch)
-    from lightly.loss import VICRegLoss
-    from lightly.models.modules.heads import VICRegProjectionHead
+    from lightly_methods import METHODS
 
     sys.path.insert(0, str(HERE.parents[2] / "tests" / "support"))
     import torch_resnet
 
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(seed)
-    # The transform has normalized the images, and channels come first.
     net = torch_resnet.TorchResNet("resnet18", stem="cifar", width=WIDTH)
     net.load_state_dict(torch.load(start))
-    mean, std = (
-        torch.tensor(each)[:, None, None]
-        for each in (torch_resnet.IMAGENET_MEAN, torch_resnet.IMAGENET_STD)
-    )
-
-    def encode(x):
-        return net(((x * std + mean) * 255).permute(0, 2, 3, 1))
-
-    head = VICRegProjectionHead(net.features, UNITS, UNITS)
-    loss = VICRegLoss()
-    loader = pairs_of_views(torch, images)
-    parameters = [*net.parameters(), *head.parameters()]
-    optimizer = torch.optim.AdamW(parameters, PEAK, weight_decay=0.004)
+    setting, cls = SETTINGS[method], METHODS[method]
+    model = cls(normalized(torch, net), net.features, setting.lightly_widths)
+    model.to(device)
+    loader = pairs_of_views(torch, cls.transform(images.shape[1]), images)
+    optimizer = lightly_optimizer(torch, setting, model)
     steps = len(loader) * epochs
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(steps))
     seconds = []
@@ -111,25 +133,53 @@ def lightly(images, others, epochs, seed, start):
         begin = time.perf_counter()
         for a, b in loader:
             optimizer.zero_grad()
-            loss(head(encode(a)), head(encode(b))).backward()
+            model(a.to(device), b.to(device)).backward()
             optimizer.step()
             schedule.step()
         seconds.append(time.perf_counter() - begin)
     net.eval()
     with torch.no_grad():
         features = [
-            torch.cat([net(part) for part in torch.from_numpy(each).split(BATCH)])
-            for each in others
+            torch.cat([net(part.to(device)) for part in parts.split(BATCH)])
+            for parts in map(torch.from_numpy, others)
         ]
-    return seconds, [each.numpy() for each in features]
+    return seconds, [each.cpu().numpy() for each in features]
 
 
-def pairs_of_views(torch, images, size=32, batch=BATCH):
+def normalized(torch, net):
+    """A network of pixels for views that the transform has normalized."""
+    from torch_resnet import IMAGENET_MEAN, IMAGENET_STD
+
+    class Encode(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net
+            for name, each in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+                self.register_buffer(name, torch.tensor(each)[:, None, None])
+
+        def forward(self, x):
+            pixels = (x * self.std + self.mean) * 255
+            return self.net(pixels.permute(0, 2, 3, 1))  # channels come first
+
+    return Encode()
+
+
+def lightly_optimizer(torch, setting, model):
+    """The optimizer of a setting; biases and normalizations do not decay."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1]},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    if setting.optimizer == "adamw":
+        return torch.optim.AdamW(groups, setting.rate, weight_decay=setting.decay)
+    return torch.optim.SGD(groups, setting.rate, 0.9, weight_decay=setting.decay)
+
+
+def pairs_of_views(torch, transform, images, batch=BATCH):
     """A loader of batches of view pairs, made by a process on each core."""
-    from lightly.transforms import VICRegTransform
     from PIL import Image
 
-    transform = VICRegTransform(size)
     pictures = [Image.fromarray(image) for image in images]
 
     class Pairs(torch.utils.data.Dataset):
@@ -147,25 +197,6 @@ def pairs_of_views(torch, images, size=32, batch=BATCH):
         num_workers=len(os.sched_getaffinity(0)),
         persistent_workers=True,
     )
-
-
-def declare_operators_and_import_torchvision(torch):
-    """What its compiled half would declare, where that half does not fit."""
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    while True:
-        try:
-            import torchvision  # noqa: F401
-        except RuntimeError as error:
-            missing = re.search(r"operator torchvision::(\w+) does not", str(error))
-            if not missing:
-                raise
-            library.define(f"{missing[1]}() -> ()")
-            for name in list(sys.modules):
-                if name.startswith("torchvision"):
-                    del sys.modules[name]
-        else:
-            declare_operators_and_import_torchvision.library = library  # kept alive
-            return
 
 
 def warmup_cosine(steps):
@@ -186,14 +217,15 @@ def warmup_cosine(steps):
 SIDES = {"keras_vicreg": ours, "lightly": lightly}
 
 
-def run(side, python, data, epochs, seed):
+def run(side, python, data, options, seed):
     """One training in a process of its own: images per second, MB, features."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "out.npz")
         process = subprocess.Popen(
             [
                 *(python, HERE, "--worker", side, data, out),
-                *("--epochs", str(epochs), "--seeds", str(seed)),
+                *("--epochs", str(options.epochs), "--seeds", str(seed)),
+                *("--method", options.method),
             ],
             env={
                 **os.environ,
@@ -252,11 +284,11 @@ def start_file(data, seed) -> Path:
     return Path(data).with_name(f"start-{seed}.pth")
 
 
-def work(side, data, out, epochs, seed) -> None:
+def work(side, data, out, method, epochs, seed) -> None:
     with np.load(data) as stored:
         images, *others = (stored[name] for name in ("images", "train", "test"))
     start = start_file(data, seed)
-    seconds, features = SIDES[side](images, others, epochs, seed, start)
+    seconds, features = SIDES[side](method, images, others, epochs, seed, start)
     speed = len(images) // BATCH * BATCH / statistics.median(seconds[1:])
     np.savez(out, speed=speed, train=features[0], test=features[1])
 
@@ -294,7 +326,7 @@ def compare(options) -> None:
         for seed in range(options.seeds):
             kv.export_torch(new_encoder(seed), start_file(data, seed))
             for side, python in pythons.items():
-                speed, memory, *features = run(side, python, data, options.epochs, seed)
+                speed, memory, *features = run(side, python, data, options, seed)
                 train, test = (
                     (found, labels)
                     for found, (_, labels) in zip(features, sets.values())
@@ -304,7 +336,8 @@ def compare(options) -> None:
                 print(side, seed, *figures, flush=True)
     cores = len(os.sched_getaffinity(0))
     print(
-        f"{options.images:,} images of CIFAR-10, {options.epochs} epochs, "
+        f"{options.method}, {options.images:,} images of CIFAR-10, "
+        f"{options.epochs} epochs, "
         f"{options.seeds} seeds, {cores} processor cores"
     )
     for number, name in enumerate(("images/s", "peak memory, MB", "kNN top-1")):
@@ -317,6 +350,7 @@ def compare(options) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer-python")
+    parser.add_argument("--method", choices=SETTINGS, default="vicreg")
     parser.add_argument("--data-dir")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=5)
@@ -324,7 +358,7 @@ def main() -> None:
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        work(*options.worker, options.epochs, options.seeds)
+        work(*options.worker, options.method, options.epochs, options.seeds)
     elif options.epochs < 2 or not options.peer_python:
         parser.error("needs --peer-python, and two epochs at least")
     else:
