@@ -110,9 +110,7 @@ def train(training: Training, options) -> dict:
     model = build_model(recipe, steps_per_epoch=len(batches))
     clock = clock_of(keras)
     history = model.fit(batches, epochs=recipe.epochs, callbacks=[clock], verbose=0)
-    kv.save_to_preset(
-        model.encoder, options.out / training.name, dtype="float16", plain_keras=False
-    )
+    kv.save_to_preset(model.encoder, options.out / training.name, plain_keras=False)
     return {
         "recipe": dataclasses.asdict(recipe),
         "parameters": model.count_params(),
