@@ -36,8 +36,10 @@ _CONTENTS = {
     "simsiam_terms": "methods.simsiam",
     "wmse_terms": "methods.wmse",
     "scan_terms": "methods.scan",
+    "self_label": "methods.self_labelling",
     # views
     "TwoViews": "views",
+    "StrongViews": "views",
     "augment": None,
     # optimization
     "LARS": "optimizers",
@@ -57,6 +59,7 @@ _CONTENTS = {
     "quality": "evaluation",
     "clustering": "evaluation",
     "retrieval": "evaluation",
+    "mine_neighbours": "evaluation",
     # presets
     "from_preset": "zoo",
     "save_to_preset": "zoo",

@@ -142,16 +142,16 @@ def evaluate(options) -> dict:
     known.check_protocols(protocols)
     if not labelled:
         protocols = _without_labels(options.data, protocols, known.LABELLED)
-    encoder, folder = _open(options.encoder)
+    encoder, folder = open_encoder(options.encoder)
     file = _file(options, folder, "evaluation")
     stored = read_results(RunFolder(file.parent), file.name)
     choose = _splits if labelled else _unlabelled
     split, splits = choose(encoder, options)
     test = splits["test" if labelled else "all"]
     found = known.measure(encoder, splits.get("train"), test, protocols, split)
-    name = f"trained, on {_tested_data(options, split)}"
+    name = f"trained, on {results_name(options.data, split, options.validation_split)}"
     stored[name] = {**stored.get(name, {}), **found}
-    rows = {key: row for key, row in stored[name].items() if key in known.PROTOCOLS}
+    rows = {key: row for key, row in stored[name].items() if key in known.RESULTS}
     stored[name]["measured on"] = provenance(encoder, **splits)
     _write(file, stored)
     count = len(test[1] if labelled else test)
@@ -185,7 +185,7 @@ def finetune(options) -> dict:
     from keras_vicreg.runs.folder import RunFolder
 
     announce(options.data)
-    encoder, folder = _open(options.encoder)
+    encoder, folder = open_encoder(options.encoder)
     file = _file(options, folder, "finetune")
     stored = RunFolder(file.parent).read_json(file.name) or {}
     split, splits = _splits(encoder, options)
@@ -216,7 +216,7 @@ def finetune(options) -> dict:
     if options.from_scratch:
         found["difference"] = _difference(*rows.values())
     found["measured on"] = provenance(encoder, **splits)
-    data = _tested_data(options, split)
+    data = results_name(options.data, split, options.validation_split)
     stored[f"{options.label_fraction:g} of the labels of {data}"] = found
     _write(file, stored)
     return found
@@ -237,8 +237,8 @@ def embed(options) -> None:
 
     announce(options.data)
     names = kv.class_names(options.data, options.split, data_dir=options.data_dir)
-    encoder, _ = _open(options.encoder)
-    data = _load(encoder, options, options.split, labels=names is not None)
+    encoder, _ = open_encoder(options.encoder)
+    data = load_for(encoder, options, options.split, labels=names is not None)
     images, labels = (data, None) if names is None else data
     arrays = {"representations": kv.embed(encoder, images)}
     if names is not None:
@@ -254,16 +254,16 @@ def embed(options) -> None:
     print(f"Written: {printable(options.out)}: {shapes}")
 
 
-def _open(handle: str):
-    """The encoder of a preset, run or file, and the run's folder or the current one."""
+def open_encoder(handle: str):
+    """The encoder of a preset, run or file, and the run's folder or `None`."""
     from keras_vicreg.runs.encoder_files import load_encoder
 
     run = Path(handle)
     in_run = any((run / kept).exists() for kept in ("encoder", "encoder.keras"))
-    return load_encoder(handle), run if in_run else Path()
+    return load_encoder(handle), run if in_run else None
 
 
-def _load(encoder, options, split: str, labels: bool = True):
+def load_for(encoder, options, split: str, labels: bool = True):
     """Images of the size that an encoder takes, with their labels."""
     size = encoder.input_shape[1:3]
     return kv.load_images(
@@ -283,7 +283,7 @@ def _splits(encoder, options) -> tuple[str, dict]:
         return _held_out(encoder, options)
     if options.split:
         check_held_out(options.split)
-    train = _load(encoder, options, "train")
+    train = load_for(encoder, options, "train")
     split = options.split or held_out_split(options.data, options.data_dir)
     if split is None:
         raise ValueError(
@@ -294,14 +294,14 @@ def _splits(encoder, options) -> tuple[str, dict]:
     name = check_held_out(split)
     if not options.split and name != "test":
         print(f"No labelled test split: measured on the {name} split.")
-    return name, {"train": train, "test": _load(encoder, options, split)}
+    return name, {"train": train, "test": load_for(encoder, options, split)}
 
 
 def _held_out(encoder, options) -> tuple[str, dict]:
     """As `_splits`, of the train split in two parts."""
     from keras_vicreg.evaluation.held_out import hold_out
 
-    images, labels = _load(encoder, options, "train")
+    images, labels = load_for(encoder, options, "train")
     train, test = hold_out(images, labels, options.validation_split)
     print(
         f"Held out of the train split: {len(test[1]):,} of {len(labels):,} images, "
@@ -318,14 +318,14 @@ def _unlabelled(encoder, options) -> tuple[str, dict]:
             f"Received: validation_split={options.validation_split:g}"
         )
     split = options.split or "all"
-    return split, {"all": _load(encoder, options, split, labels=False)}
+    return split, {"all": load_for(encoder, options, split, labels=False)}
 
 
-def _tested_data(options, split: str) -> str:
+def results_name(data: str, split: str, held_out: float | None = None) -> str:
     """The name of what was tested, in a file of results."""
-    if options.validation_split is not None:
-        return f"{options.data}, {options.validation_split:g} of train held out"
-    return options.data if split in ("test", "all") else f"{options.data}, {split}"
+    if held_out is not None:
+        return f"{data}, {held_out:g} of train held out"
+    return data if split in ("test", "all") else f"{data}, {split}"
 
 
 def _without_labels(data: str, protocols, labelled) -> list:
@@ -363,11 +363,11 @@ def _difference(pretrained, from_scratch) -> dict:
     return {"top1": float(gain.mean()), "top1_interval": (low, high)}
 
 
-def _file(options, folder: Path, name: str) -> Path:
+def _file(options, folder: Path | None, name: str) -> Path:
     """Where the results go, checked before the work for them."""
     if options.out:
         return Path(options.out)
-    file = folder / f"{name}.json"
+    file = (folder or Path()) / f"{name}.json"
     try:
         check_output_file(file)
     except ValueError as error:

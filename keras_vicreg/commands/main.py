@@ -9,6 +9,7 @@ import warnings
 
 from keras_vicreg import __version__
 from keras_vicreg.commands import (
+    cluster,
     convert,
     evaluate,
     methods,
@@ -151,6 +152,7 @@ def build_parser() -> argparse.ArgumentParser:
         evaluate.add_evaluate,
         evaluate.add_finetune,
         evaluate.add_embed,
+        cluster.add_cluster,
         report.add_report,
         preview.add_preview,
         convert.add_convert,

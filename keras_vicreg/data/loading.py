@@ -119,7 +119,8 @@ def load_images(
             f"Received: {_describe(source)}, which has none"
         )
     if batch_size is None:
-        return _load(opened, image_size, labels, max_unreadable)
+        images, numbers, _ = _load(opened, image_size, max_unreadable)
+        return (images, numbers) if labels else images
     import_tensorflow()
     least = batch_size if train else 1
     return stream(
@@ -152,6 +153,28 @@ def class_names(source, split: str = "train", *, data_dir: str | None = None):
         return None
     opened = _open(source, split, data_dir)
     return opened.class_names if isinstance(opened, ImageSource) else opened[2]
+
+
+def load_named(source, image_size, split: str, *, data_dir: str | None = None) -> tuple:
+    """Loads images as `load_images` does, with what else is known of each.
+
+    Args:
+        source: as in `load_images`, but no `tf.data.Dataset`.
+        image_size: as in `load_images`.
+        split: as in `load_images`.
+        data_dir: as in `load_images`.
+
+    Returns:
+        A triple: the images; their labels, or `None` where there are none; the names
+        of their files or records, or `None` where they have none.
+    """
+    opened = _open(source, split, data_dir, warn=True)
+    images, labels, unreadable = _load(opened, _checked_size(image_size))
+    labels = None if _names_or_labels(opened) is None else labels
+    if unreadable is None:
+        return images, labels, None
+    names = [str(name) for name, *_ in opened.records(None) if name not in unreadable]
+    return images, labels, names
 
 
 def _is_dataset(source) -> bool:
@@ -223,8 +246,9 @@ def _checked_size(image_size):
     return tuple(map(int, size))
 
 
-def _load(opened, image_size, labels: bool, max_unreadable: float = 1):
-    """All images as an array, or a pair with their labels."""
+def _load(opened, image_size, max_unreadable: float = 1) -> tuple:
+    """All images as an array, their labels, and the files that were unreadable."""
+    unreadable = None
     if isinstance(opened, ImageSource):
         unreadable = Unreadable(opened.count, max_unreadable)
         reader = ImageReader(image_size, unreadable)
@@ -238,7 +262,7 @@ def _load(opened, image_size, labels: bool, max_unreadable: float = 1):
     else:
         images, numbers, _ = opened
         images = as_images(resized(images, image_size))
-    return (images, numbers) if labels else images
+    return images, numbers, unreadable
 
 
 def _none_readable(opened: ImageSource) -> ValueError:
@@ -264,7 +288,7 @@ def _chunks(opened, image_size, batch_size, max_unreadable: float, least: int):
                 yield pairs
 
         return from_files, opened.count, first[0][0].shape
-    images, labels = _load(opened, image_size, True)
+    images, labels, _ = _load(opened, image_size)
     if labels is None:
         labels = np.full(len(images), -1)
 

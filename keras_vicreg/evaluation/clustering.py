@@ -12,7 +12,7 @@ from keras_vicreg.evaluation.result import Result
 
 @dataclasses.dataclass(frozen=True)
 class Clustering(Result):
-    """The result of `kv.clustering`.
+    """Clusters beside classes: the result of `kv.clustering`.
 
     Attributes:
         accuracy: share of the images that are in the cluster of their class, clusters
@@ -64,11 +64,9 @@ def clustering(
     >>> kv.clustering(encoder, test).nmi
     """
     from sklearn.cluster import KMeans
-    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
     features, labels = embed_labelled(encoder, data, name="data", batch_size=batch_size)
-    classes = len(np.unique(labels))
-    clusters = classes if clusters is None else clusters
+    clusters = len(np.unique(labels)) if clusters is None else clusters
     whole = isinstance(clusters, numbers.Integral)
     if not whole or not 1 <= clusters <= len(features):
         raise ValueError(
@@ -79,19 +77,31 @@ def clustering(
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     unit = features / np.where(norms > 0, norms, 1)
     found = KMeans(clusters, n_init=10, random_state=seed).fit(unit).labels_
-    right = matched(found, labels)
+    settings = {"protocol": "clustering", "clusters": clusters, "seed": seed}
+    return compared(found, labels, settings)
+
+
+def compared(assignments, labels, settings: dict) -> Clustering:
+    """How clusters of any origin and classes agree.
+
+    Args:
+        assignments: int array `(n,)`, cluster of each image.
+        labels: int array `(n,)`, class of each.
+        settings: dict, how the clusters were found.
+    """
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    right = matched(assignments, labels)
     return Clustering(
         accuracy=float(right.mean()),
         accuracy_interval=bootstrap_interval(right),
-        nmi=float(normalized_mutual_info_score(labels, found)),
-        ari=float(adjusted_rand_score(labels, found)),
-        assignments=found,
+        nmi=float(normalized_mutual_info_score(labels, assignments)),
+        ari=float(adjusted_rand_score(labels, assignments)),
+        assignments=assignments,
         settings={
-            "protocol": "clustering",
-            "clusters": clusters,
-            "classes": classes,
+            **settings,
+            "classes": len(np.unique(labels)),
             "images": len(labels),
-            "seed": seed,
         },
     )
 

@@ -45,6 +45,47 @@ def nearest(
     return tuple(np.concatenate(part) for part in zip(*parts))
 
 
+def mine_neighbours(features, k: int = 20) -> np.ndarray:
+    """The nearest other images of every image, by cosine similarity, exact.
+
+    Args:
+        features: array `(images, features)`, representations or embeddings.
+        k: int, the number of neighbours. Defaults to 20.
+
+    Returns:
+        int64 array `(images, k)`: rows of `features`, nearest first. An image is none
+        of its own neighbours; an equal one is. Of equally near ones the earlier row
+        comes first.
+
+    Raises:
+        ValueError: unless `features` are finite vectors, and 1 <= k < images.
+
+    Example:
+
+    >>> images = kv.load_images("sample", 32)
+    >>> encoder = kv.from_preset("vicreg_resnet18_cifar10")
+    >>> kv.mine_neighbours(kv.embed(encoder, images)).shape
+    (3068, 20)
+
+    Reference:
+        Van Gansbeke et al., "SCAN", ECCV 2020, section 2.1.
+    """
+    features = np.asarray(features, "float32")
+    if features.ndim != 2 or not np.isfinite(features).all():
+        raise ValueError(
+            "`features` must be finite vectors, (images, features). "
+            f"Received: an array of shape {features.shape}"
+            + (", not finite" if features.ndim == 2 else "")
+        )
+    (k,) = check_k(k, len(features) - 1)
+    candidates, _ = nearest(features, features, k + 1)
+    # By its number and not by its place: an equal image may come before it, and
+    # several may leave it out.
+    others = candidates != np.arange(len(features))[:, None]
+    others[others.all(axis=1), -1] = False
+    return candidates[others].reshape(-1, k)
+
+
 def check_k(k, most: int) -> tuple[int, ...]:
     """The numbers of neighbours that are asked for, one or several, as ints.
 

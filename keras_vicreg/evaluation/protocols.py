@@ -11,6 +11,9 @@ from keras_vicreg.terminal import printable
 # name -> what it measures. Those of `LABELLED` need labels.
 LABELLED = ("knn", "linear", "linear_sgd", "clustering", "retrieval")
 PROTOCOLS = (*LABELLED, "quality")
+# What `keras-vicreg cluster` adds, after a training.
+SCAN = "scan"
+RESULTS = (*LABELLED, SCAN, "quality")
 
 
 def check_protocols(protocols) -> None:

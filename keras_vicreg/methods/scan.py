@@ -7,8 +7,14 @@ Images without Labels", ECCV 2020, https://arxiv.org/abs/2005.12320
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
+from keras_vicreg.data.batches import fresh_seed
+from keras_vicreg.data.image_checks import check_views
+from keras_vicreg.data.in_memory import as_views
+from keras_vicreg.data.neighbour_batches import NeighbourBatches, check_neighbours
+from keras_vicreg.evaluation.features import embed
 from keras_vicreg.methods.embeddings import check_integers
 from keras_vicreg.methods.joint_embedding import JointEmbedding
 
@@ -63,50 +69,70 @@ def head_terms(anchors, neighbours) -> dict:
     }
 
 
-def self_labelling_terms(
-    weak, strong, *, threshold: float = 0.99, balanced: bool = True
-) -> dict:
-    """The cross entropy of confident images, augmented strongly, with their own labels.
+def head_scores(logits, neighbours) -> np.ndarray:
+    """How well each head clusters images with their neighbours, without labels.
+
+    Consistency minus entropy, each counted once, over all images and all of their
+    neighbours, an image among its own. The lowest is the best.
 
     Args:
-        weak: logits of the images, `(batch, clusters)`: those whose largest
-            probability is above the threshold are labelled with its cluster.
-        strong: logits of the same images, augmented strongly, same shape.
-        threshold: float in 0..1. Defaults to 0.99.
-        balanced: whether every cluster that has confident images counts alike.
-            Defaults to `True`; otherwise every confident image does.
+        logits: array `(images, heads, clusters)`.
+        neighbours: int array `(images, k)`.
 
     Returns:
-        A dict of scalars, float32: `"cross_entropy"`, 0 with gradient 0 where no image
-        is confident, and `"confident"`, the share of images that are.
+        float64 array `(heads,)`.
 
     Reference:
-        Van Gansbeke et al., "SCAN", ECCV 2020, section 2.3.
+        Van Gansbeke et al., "SCAN", ECCV 2020, the authors' code: the model of the
+        lowest loss is kept.
     """
-    weak, strong = (
-        ops.cast(ops.convert_to_tensor(z), "float32") for z in (weak, strong)
-    )
-    weak = ops.stop_gradient(ops.softmax(weak, axis=1))  # (N, C)
-    confident = ops.cast(ops.max(weak, axis=1) > threshold, "float32")  # (N,)
-    labels = ops.one_hot(ops.argmax(weak, axis=1), weak.shape[1])  # (N, C)
-    labels = labels * confident[:, None]
-    counts = ops.sum(labels, axis=0)  # (C,)
-    sums = -ops.sum(labels * ops.log_softmax(strong, axis=1), axis=0)  # (C,)
-    if balanced:
-        sums = sums / ops.maximum(counts, 1.0)
-        counts = ops.minimum(counts, 1.0)  # of a cluster: present or not
-    return {
-        "cross_entropy": ops.sum(sums) / ops.maximum(ops.sum(counts), 1.0),
-        "confident": ops.mean(confident),
-    }
+    logits = np.asarray(logits, "float64")
+    logs = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+    own = np.arange(len(logs))[:, None]
+    agreement = [
+        np.logaddexp.reduce(logs + logs[column], axis=-1)  # (images, heads)
+        for column in np.hstack([own, neighbours]).T
+    ]
+    shares = np.maximum(np.exp(logs).mean(axis=0), LEAST)  # (heads, clusters)
+    entropy = -(shares * np.log(shares)).sum(axis=-1)
+    return -np.mean(agreement, axis=(0, 1)) - entropy
+
+
+class Clusters:
+    """Clusters of images, of a model whose embeddings are logits of its heads."""
+
+    def predict_clusters(self, images, *, batch_size: int = 256) -> tuple:
+        """The cluster of each image, by the best head.
+
+        Args:
+            images: array `(n, height, width, channels)`, 0..255, or what else
+                `kv.embed` takes.
+            batch_size: int, images to encode at once. Defaults to 256.
+
+        Returns:
+            `(clusters, probabilities)`: int array `(n,)`, and float array
+            `(n, clusters)`.
+        """
+        logits = self.head_logits(images, batch_size=batch_size)
+        logits = logits[:, int(self.best_head)].astype("float64")
+        logits -= np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        return logits.argmax(axis=1), np.exp(logits)
+
+    def head_logits(self, images, *, batch_size: int = 256) -> np.ndarray:
+        """Logits of all heads, `(n, heads, clusters)`, without augmentation."""
+        features = embed(self.encoder, images, batch_size=batch_size)
+        logits = self.expander.predict(features, batch_size=batch_size, verbose=0)
+        return np.asarray(self.logits(ops.cast(logits, "float32")))
 
 
 @keras.saving.register_keras_serializable(package="keras_vicreg")
-class SCAN(JointEmbedding):
+class SCAN(Clusters, JointEmbedding):
     """Clusters images without labels, on an encoder that was pretrained.
 
     Linear heads are trained so that an image and its neighbours fall into one cluster,
-    and all clusters are equally large.
+    and all clusters are equally large. Pairs `x=(a, b)` are images and a neighbour of
+    each; `fit` makes them of images and the table of `kv.mine_neighbours`. With
+    `views`, the first view of an image is trained with the second of its neighbour.
 
     Args:
         encoder: a pretrained encoder. With `encoder.trainable = False` the heads alone
@@ -120,6 +146,21 @@ class SCAN(JointEmbedding):
         name: name of the model. Defaults to `"scan"`.
         **options: `views`, `microbatch_size`, and the parts that other methods have:
             see `keras_vicreg.methods.joint_embedding.JointEmbedding`.
+
+    Attributes:
+        best_head: int variable, the head of `predict_clusters`, chosen without labels
+            at the end of a `fit` with neighbours; until then the first.
+
+    Example:
+
+    >>> images = kv.load_images("sample", 32)
+    >>> encoder = kv.from_preset("vicreg_resnet18_cifar10")
+    >>> neighbours = kv.mine_neighbours(kv.embed(encoder, images))
+    >>> encoder.trainable = False
+    >>> model = kv.SCAN(encoder, num_clusters=10)
+    >>> model.compile(keras.optimizers.Adam(1e-3))
+    >>> model.fit(images, neighbours=neighbours, epochs=5)
+    >>> clusters, probabilities = model.predict_clusters(images)
 
     Reference:
         Van Gansbeke et al., "SCAN", ECCV 2020, https://arxiv.org/abs/2005.12320
@@ -158,6 +199,13 @@ class SCAN(JointEmbedding):
                 f"Received: {self.expander.output_shape[-1]}, num_heads={num_heads}, "
                 f"num_clusters={num_clusters}"
             )
+        self.best_head = self.add_weight(
+            shape=(),
+            dtype="int32",
+            initializer="zeros",
+            trainable=False,
+            name="best_head",
+        )
 
     def widths(self, features: int) -> tuple:
         return (self.num_clusters * self.num_heads,)
@@ -168,3 +216,54 @@ class SCAN(JointEmbedding):
 
     def loss_terms(self, a, b) -> dict:
         return scan_terms(self.logits(a), self.logits(b))
+
+    def to_views(self, data):
+        (views,) = super().to_views(data)
+        x = keras.utils.unpack_x_y_sample_weight(data)[0]
+        if self.views is None or not isinstance(x, (list, tuple)):
+            return (views,)
+        return ((self.views(views[0])[0], self.views(views[1])[1]),)
+
+    def fit(self, x=None, y=None, batch_size=None, *, neighbours=None, **kwargs):
+        """Trains the heads, and the encoder unless it is frozen.
+
+        Args:
+            x: images with `neighbours`; else what every method takes: pairs of images
+                and a neighbour, or images of which views are made.
+            y: ignored: labels play no part.
+            batch_size: int, for arrays. Defaults to 256.
+            neighbours: int array `(images, k)`, see `kv.mine_neighbours`. One is drawn
+                for each image and epoch, and at the end the best head is chosen.
+                Defaults to `None`.
+            **kwargs: as in `keras.Model.fit`.
+
+        Returns:
+            A `keras.callbacks.History`.
+
+        Raises:
+            ValueError: if `neighbours` are no rows of the images.
+        """
+        if neighbours is None:
+            return super().fit(x, y, batch_size, **kwargs)
+        (images,) = as_views(x)
+        check_views((images,), self.encoder.inputs[0].shape[-1])
+        batch_size = 256 if batch_size is None else batch_size
+        batches = NeighbourBatches(images, neighbours, batch_size, seed=fresh_seed())
+        history = super().fit(batches, **kwargs)
+        self.choose_head(images, batches.neighbours)
+        return history
+
+    def choose_head(self, images, neighbours) -> np.ndarray:
+        """Makes the head of the lowest score the best one.
+
+        Args:
+            images: array `(n, height, width, channels)`, 0..255.
+            neighbours: int array `(n, k)`.
+
+        Returns:
+            The scores, float64 `(heads,)`, see `head_scores`.
+        """
+        neighbours = check_neighbours(neighbours, len(images))
+        scores = head_scores(self.head_logits(images), neighbours)
+        self.best_head.assign(int(scores.argmin()))
+        return scores

@@ -1,6 +1,6 @@
 """What the encoders are worth with labels: the tables of evaluation.json."""
 
-from keras_vicreg.evaluation.protocols import LABELLED
+from keras_vicreg.evaluation.protocols import SCAN
 from keras_vicreg.report.figures import between, percent
 from keras_vicreg.report.html import Markup, element, section, table, text
 from keras_vicreg.report.overview import run_name
@@ -13,6 +13,7 @@ HEADS = {
     "linear_sgd": "Linear probe (SGD) top-1",
     "clustering": "k-means accuracy",
     "retrieval": "Recall at 1",
+    SCAN: "SCAN accuracy",
 }
 BASELINES = ("raw pixels", "untrained", "preset")  # of a run, as it begins
 NEEDED = (
@@ -25,7 +26,7 @@ NEEDED = (
 def accuracies(runs: list[ReportedRun]) -> Markup:
     """A table with a line for each encoder, its intervals drawn on one scale."""
     rows = _rows(runs)
-    protocols = [name for name in LABELLED if any(name in row for _, row in rows)]
+    protocols = [name for name in HEADS if any(name in row for _, row in rows)]
     without = [run.name for run in runs if not run.results]
     note = without and element(
         "p", f"Not measured: {', '.join(without)}. {NEEDED}", class_="note"
@@ -78,7 +79,7 @@ def _trained(run: ReportedRun, label: str) -> Markup:
 
 
 def _labelled(row: dict) -> dict:
-    return {name: row[name] for name in LABELLED if name in row}
+    return {name: row[name] for name in HEADS if name in row}
 
 
 def _head(protocol: str, rows) -> str:
@@ -111,7 +112,7 @@ def _cell(found: dict | None):
 def _settings(rows) -> list[str]:
     """What each protocol was run with, a line for every difference."""
     lines = []
-    for protocol in LABELLED:
+    for protocol in HEADS:
         for _, row in rows:
             given = row.get(protocol, {}).get("settings", {})
             said = ", ".join(

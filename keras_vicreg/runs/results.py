@@ -2,7 +2,7 @@
 
 import math
 
-from keras_vicreg.evaluation.protocols import PROTOCOLS, headline
+from keras_vicreg.evaluation.protocols import RESULTS, headline
 from keras_vicreg.runs.folder import RunFolder
 from keras_vicreg.terminal import printable
 
@@ -25,7 +25,7 @@ def read_results(folder: RunFolder, name: str = EVALUATION) -> dict:
     results = folder.read_json(name) or {}
     try:
         for row in results.values():
-            for protocol in row.keys() & set(PROTOCOLS):
+            for protocol in row.keys() & set(RESULTS):
                 headline(row[protocol])
                 dict(row[protocol].get("settings", {}))
                 if protocol != "quality":
