@@ -108,8 +108,8 @@ class TorchResNet(nn.Module):
 
     def forward(self, images):
         dtype = self.conv1.weight.dtype
-        mean = torch.tensor(IMAGENET_MEAN, dtype=dtype)
-        std = torch.tensor(IMAGENET_STD, dtype=dtype)
+        mean = images.new_tensor(IMAGENET_MEAN, dtype=dtype)
+        std = images.new_tensor(IMAGENET_STD, dtype=dtype)
         x = ((images.to(dtype) / 255 - mean) / std).permute(0, 3, 1, 2).contiguous()
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         for stage in range(self.stages):

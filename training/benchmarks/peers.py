@@ -9,8 +9,8 @@ same weights. Each side has the views it has for such images, its own loss, head
 momentum copy, and reads images that lie in memory. A run is a process of its own; the
 sides take turns, seed by seed. Counted are images per second, views included, in all
 epochs but the first, which compiles; the peak of the memory of a side's processes
-together (proportional set size); and the accuracy of a weighted 20-nearest-neighbour
-classifier, the same for both, on the frozen encoder.
+together (proportional set size); and what kNN and linear probe, the same for both, find
+of the frozen encoder, with the images it was trained on and the 10,000 test images.
 
 `--peer-python` is the interpreter of an environment with PyTorch, torchvision and
 lightly. On a CPU build of PyTorch the wheel of torchvision with CUDA serves.
@@ -32,7 +32,6 @@ import numpy as np
 
 HERE = Path(__file__).resolve()
 WIDTH, BATCH = 0.25, 256
-TESTED = {"train": 5000, "test": 2000}  # images for the neighbours
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Setting:
 
 SETTINGS = {
     "vicreg": Setting((512,) * 3, (512, 512), "adamw", 1e-3, 0.004),
-    "barlow_twins": Setting((2048,) * 3, (2048, 2048)),
+    "barlow_twins": Setting((2048,) * 3, (2048, 2048), "adamw", 1e-3, 0.004),
     "simclr": Setting((128, 128), (128, 128)),
     "byol": Setting((4096, 256), (4096, 256)),
 }
@@ -66,8 +65,8 @@ def new_encoder(seed):
     return kv.encoder("resnet18", (32, 32, 3), stem="cifar", width=WIDTH)
 
 
-def ours(method, images, others, epochs, seed, start):
-    """Trains; returns the seconds of each epoch and the features of `others`."""
+def ours(method, images, epochs, seed, start, out):
+    """Trains, writes the encoder to `out`; returns the seconds of each epoch."""
     import keras
 
     import keras_vicreg as kv
@@ -100,13 +99,14 @@ def ours(method, images, others, epochs, seed, start):
             seconds.append(time.perf_counter() - self.begin)
 
     model.fit(images, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[Clock()])
-    return seconds, [kv.embed(model.encoder, each) for each in others]
+    kv.export_torch(model.encoder, out)
+    return seconds
 
 
 # lightly ---------------------------------------------------------------------------
 
 
-def lightly(method, images, others, epochs, seed, start):
+def lightly(method, images, epochs, seed, start, out):
     """The same with lightly's transform, loss and heads, and PyTorch's loader.
 
     `start` is the file of the weights that the encoder of `ours` begins with.
@@ -137,13 +137,8 @@ def lightly(method, images, others, epochs, seed, start):
             optimizer.step()
             schedule.step()
         seconds.append(time.perf_counter() - begin)
-    net.eval()
-    with torch.no_grad():
-        features = [
-            torch.cat([net(part.to(device)) for part in parts.split(BATCH)])
-            for parts in map(torch.from_numpy, others)
-        ]
-    return seconds, [each.cpu().numpy() for each in features]
+    torch.save(net.state_dict(), out)
+    return seconds
 
 
 def normalized(torch, net):
@@ -215,32 +210,35 @@ def warmup_cosine(steps):
 # The comparison --------------------------------------------------------------------
 
 SIDES = {"keras_vicreg": ours, "lightly": lightly}
+MEASURES = ("images/s", "peak memory, MB", "kNN top-1", "linear probe top-1")
 
 
 def run(side, python, data, options, seed):
-    """One training in a process of its own: images per second, MB, features."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, "out.npz")
-        process = subprocess.Popen(
-            [
-                *(python, HERE, "--worker", side, data, out),
-                *("--epochs", str(options.epochs), "--seeds", str(seed)),
-                *("--method", options.method),
-            ],
-            env={
-                **os.environ,
-                "PYTHONPATH": str(HERE.parents[2]),
-                "TF_CPP_MIN_LOG_LEVEL": "3",
-            },
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        memory = Memory(process)
-        _, errors = process.communicate()
-        if process.returncode:
-            raise RuntimeError(f"{side}: {errors[-2000:]}")
-        with np.load(out) as found:
-            return float(found["speed"]), memory.peak, found["train"], found["test"]
+    """One training in a process of its own: images per second, MB, its encoder."""
+    import keras_vicreg as kv
+
+    out = Path(data).with_name("encoder.pth")
+    process = subprocess.Popen(
+        [
+            *(python, HERE, "--worker", side, data, out),
+            *("--epochs", str(options.epochs), "--seeds", str(seed)),
+            *("--method", options.method),
+        ],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(HERE.parents[2]),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    memory = Memory(process)
+    found, errors = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{side}: {errors[-2000:]}")
+    speed = float(found.split()[-1])
+    return speed, memory.peak, kv.convert_torch(out, new_encoder(seed))
 
 
 class Memory(threading.Thread):
@@ -285,12 +283,9 @@ def start_file(data, seed) -> Path:
 
 
 def work(side, data, out, method, epochs, seed) -> None:
-    with np.load(data) as stored:
-        images, *others = (stored[name] for name in ("images", "train", "test"))
-    start = start_file(data, seed)
-    seconds, features = SIDES[side](method, images, others, epochs, seed, start)
-    speed = len(images) // BATCH * BATCH / statistics.median(seconds[1:])
-    np.savez(out, speed=speed, train=features[0], test=features[1])
+    images = np.load(data)
+    seconds = SIDES[side](method, images, epochs, seed, start_file(data, seed), out)
+    print(len(images) // BATCH * BATCH / statistics.median(seconds[1:]))
 
 
 def spread(values) -> str:
@@ -307,40 +302,33 @@ def spread(values) -> str:
 def compare(options) -> None:
     import keras_vicreg as kv
 
-    images = kv.load_images("tfds:cifar10", data_dir=options.data_dir)
-    sets = {
-        split: tuple(
-            part[:count]
-            for part in kv.load_images(
-                "tfds:cifar10", split=split, labels=True, data_dir=options.data_dir
-            )
+    train, test = (
+        kv.load_images(
+            "tfds:cifar10", split=split, labels=True, data_dir=options.data_dir
         )
-        for split, count in TESTED.items()
-    }
+        for split in ("train", "test")
+    )
+    train = tuple(part[: options.images] for part in train)
     pythons = {"keras_vicreg": sys.executable, "lightly": options.peer_python}
     rows = {side: [] for side in pythons}
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder, "data.npz")
-        stored = {split: images for split, (images, _) in sets.items()}
-        np.savez(data, images=images[: options.images], **stored)
+        data = Path(folder, "images.npy")
+        np.save(data, train[0])
         for seed in range(options.seeds):
             kv.export_torch(new_encoder(seed), start_file(data, seed))
             for side, python in pythons.items():
-                speed, memory, *features = run(side, python, data, options, seed)
-                train, test = (
-                    (found, labels)
-                    for found, (_, labels) in zip(features, sets.values())
-                )
-                rows[side].append((speed, memory, kv.knn(None, train, test).top1))
-                figures = (f"{value:.4g}" for value in rows[side][-1])
-                print(side, seed, *figures, flush=True)
+                *row, encoder = run(side, python, data, options, seed)
+                row += [kv.knn(encoder, train, test).top1]
+                row += [kv.linear_probe(encoder, train, test).top1]
+                rows[side].append(row)
+                print(side, seed, *(f"{value:.4g}" for value in row), flush=True)
     cores = len(os.sched_getaffinity(0))
     print(
-        f"{options.method}, {options.images:,} images of CIFAR-10, "
+        f"{options.method}, {len(train[0]):,} images of CIFAR-10, "
         f"{options.epochs} epochs, "
         f"{options.seeds} seeds, {cores} processor cores"
     )
-    for number, name in enumerate(("images/s", "peak memory, MB", "kNN top-1")):
+    for number, name in enumerate(MEASURES):
         columns = [[row[number] for row in rows[side]] for side in pythons]
         ratios = [a / b for a, b in zip(*columns)]
         cells = " | ".join(map(spread, [*columns, ratios]))
