@@ -17,6 +17,9 @@ RankMe and the standard deviation of the representations, the median seconds of 
 (of the seed where it is least: other work only adds) and the peak of the memory of the
 process or of the device.
 
+A method may come with arguments of its class in place of its own, as JSON, and is then
+a row of its own: `simsiam:stop_gradient=false:variance_weight=1`.
+
 To choose a recipe, `--held-out 5000` leaves so many of the last training images out and
 measures on them and not on the test images, `--rates 0.5,1,2` multiplies the learning
 rates, and `--optimizers sgd:0.12,adamw:0.002` tries others, each in a file of its own.
@@ -25,6 +28,7 @@ rates, and `--optimizers sgd:0.12,adamw:0.002` tries others, each in a file of i
 import argparse
 import dataclasses
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -45,24 +49,43 @@ PROTOCOLS = ("knn", "linear", "quality")
 class Training:
     """One cell of the comparison: a method, a seed, and what a search changes."""
 
-    method: str
+    row: str  # METHOD[:ARGUMENT=JSON ...]
     seed: int
     rate: float = 1.0
     optimizer: str = ""  # NAME:RATE in place of the recommended one
 
     @property
+    def method(self) -> str:
+        return self.row.split(":")[0]
+
+    @property
+    def arguments(self) -> dict:
+        """Of the method's class, in place of its own."""
+        pairs = (text.split("=", 1) for text in self.row.split(":")[1:])
+        return {name: json.loads(value) for name, value in pairs}
+
+    @property
     def name(self) -> str:
         changes = [self.optimizer.replace(":", "-")] if self.optimizer else []
         changes += [f"x{self.rate:g}"] if self.rate != 1 else []
-        return "-".join([self.method, *changes, str(self.seed)])
+        row = re.sub(r"[^\w.]+", "-", self.row)
+        return "-".join([row, *changes, str(self.seed)])
 
-    def recipe(self, options) -> Recipe:
-        """The whole recipe, for images of 32 px or so."""
+    @property
+    def label(self) -> str:
+        """What its line in the table is named."""
+        changes = [self.optimizer] if self.optimizer else []
+        changes += [f"{self.rate:g} times the rate"] if self.rate != 1 else []
+        return ", ".join([*self.row.split(":"), *changes])
+
+    def recipe(self, options, image_size: int) -> Recipe:
+        """The whole recipe, for images of a size in pixels."""
         recipe = Recipe(
             data=options.data,
             data_dir=options.data_dir,
             method=self.method,
             encoder=options.encoder,
+            stem=options.stem,
             width=options.width,
             epochs=options.epochs,
             batch_size=options.batch_size,
@@ -75,9 +98,12 @@ class Training:
             recipe = dataclasses.replace(
                 recipe, optimizer=name, learning_rate=float(rate), weight_decay=decay
             )
-        return recipe
+        recipe = recipe.resolved(image_size)
+        arguments = (recipe.method_options or {}) | self.arguments
+        recipe = dataclasses.replace(recipe, method_options=arguments or None)
+        return self._scaled(recipe)
 
-    def scaled(self, recipe: Recipe) -> Recipe:
+    def _scaled(self, recipe: Recipe) -> Recipe:
         """A resolved recipe with the factor of a search on its learning rate."""
         if self.rate == 1:
             return recipe
@@ -101,11 +127,10 @@ def train(training: Training, options) -> dict:
     from keras_vicreg.data.batches import Batches
     from keras_vicreg.runs.pretraining import build_model
 
-    recipe = training.recipe(options)
+    (images, _), _ = images_of(options)
+    recipe = training.recipe(options, images.shape[1])
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.precision)
-    (images, _), _ = images_of(options)
-    recipe = training.scaled(recipe.resolved(images.shape[1]))
     batches = Batches(images, recipe.batch_size, seed=recipe.seed)
     model = build_model(recipe, steps_per_epoch=len(batches))
     clock = clock_of(keras)
@@ -136,7 +161,11 @@ def images_of(options):
 
     def load(split):
         return kv.load_images(
-            options.data, split=split, labels=True, data_dir=options.data_dir
+            options.data,
+            options.image_size,
+            split=split,
+            labels=True,
+            data_dir=options.data_dir,
         )
 
     images, labels = load("train")
@@ -231,9 +260,9 @@ def trainings(options) -> list[Training]:
     optimizers = [text for text in options.optimizers.split(",") if text] or [""]
     rates = [float(rate) for rate in options.rates.split(",")]
     return [
-        Training(method, seed, rate, optimizer)
+        Training(row, seed, rate, optimizer)
         for seed in range(options.seeds)
-        for method in options.methods.split(",")
+        for row in options.methods.split(",")
         for optimizer in optimizers
         for rate in rates
     ]
@@ -290,7 +319,7 @@ def compare(options) -> None:
         row = read(training, options)
         lacking |= missing(row, options)
         if row:
-            found.setdefault(training.name.rpartition("-")[0], []).append(row)
+            found.setdefault(training.label, []).append(row)
     print(table(found))
     if lacking:
         sys.exit(1)
@@ -303,7 +332,9 @@ def parse(words) -> argparse.Namespace:
     add("--data-dir")
     add("--methods", default=",".join(RECOMMENDED))
     add("--encoder", default="resnet18")
+    add("--stem", choices=("imagenet", "cifar"))
     add("--width", type=float, default=0.25)
+    add("--image-size", type=int)
     add("--epochs", type=int, default=20)
     add("--batch-size", type=int, default=256)
     add("--precision", choices=PRECISIONS, default="float32")
@@ -319,7 +350,8 @@ def parse(words) -> argparse.Namespace:
     options = parser.parse_args(words)
     options.words = words
     options.protocols = [name for name in options.protocols.split(",") if name]
-    if unknown := set(options.methods.split(",")) - set(RECOMMENDED):
+    methods = {row.split(":")[0] for row in options.methods.split(",")}
+    if unknown := methods - set(RECOMMENDED):
         parser.error(f"no method: {', '.join(unknown)}; {', '.join(RECOMMENDED)} are")
     return options
 
