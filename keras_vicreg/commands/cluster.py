@@ -83,6 +83,7 @@ def cluster(options: argparse.Namespace) -> dict:
     out = Path(options.out or (run or Path()) / "clusters")
     images, labels, names, tested = _images(encoder, options)
     clusters = options.clusters or _classes(labels)
+    _check_neighbours(options.neighbours, len(images))
     features = kv.embed(encoder, images)
     neighbours = kv.mine_neighbours(features, options.neighbours)
     print(_neighbours_line(neighbours, labels))
@@ -153,6 +154,14 @@ def _classes(labels) -> int:
             "`clusters` must be given where there are no labels. Received: none"
         )
     return len(np.unique(labels))
+
+
+def _check_neighbours(neighbours: int, images: int) -> None:
+    if neighbours >= images:
+        raise ValueError(
+            "`neighbours` must be less than the number of images. "
+            f"Received: neighbours={neighbours}, {images} images"
+        )
 
 
 def _neighbours_line(neighbours, labels) -> str:

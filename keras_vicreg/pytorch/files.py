@@ -357,7 +357,7 @@ def _write_archive(path, arrays):
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in files.items():
             # A ZipInfo of its own has no time of day in it.
-            archive.writestr(zipfile.ZipInfo(f"archive/{name}"), data)
+            archive.writestr(zipfile.ZipInfo(f"archive/{name}"), bytes(data))
 
 
 def _pickle(arrays) -> bytes:
