@@ -37,7 +37,7 @@ def add_cluster(commands, shared) -> None:
     )
     add("--neighbours", type=whole(1), default=20, help="of each image; default: 20")
     add("--heads", type=whole(1), default=10, help="the best is kept; default: 10")
-    add("--epochs", type=whole(1), help="of the heads; default: at least 50")
+    add("--epochs", type=whole(1), help="of the heads; default: 50")
     add(
         "--network-epochs",
         type=whole(0),

@@ -12,7 +12,8 @@ from keras_vicreg.methods.scan import SCAN, head_scores, scan_terms
 
 HEAD_RATE, NETWORK_RATE, DECAY = 1e-3, 1e-4, 1e-4
 HEAD_BATCH, NETWORK_BATCH = 512, 128
-HEAD_STEPS = 1500  # at least, of small data
+HEAD_EPOCHS = 50
+HEAD_STEPS = 30  # of an epoch at least: small data is gone through several times
 
 
 def train_scan(
@@ -42,7 +43,7 @@ def train_scan(
         neighbours: int array `(n, k)`, see `kv.mine_neighbours`.
         clusters: int.
         heads: int. Defaults to 10.
-        epochs: int, of the heads. Defaults to 50, or as many as make 1,500 steps.
+        epochs: int, of the heads, of 30 steps at least each. Defaults to 50.
         network_epochs: int, of the whole network on strongly augmented images. Defaults
             to 0.
         seed: int. Defaults to 0.
@@ -75,12 +76,11 @@ def train_heads(model, features, neighbours, epochs=None, *, seed=0) -> str:
         A line that says how it went.
     """
     begin = time.perf_counter()
-    batch_size = min(HEAD_BATCH, len(features))
-    batches = NeighbourBatches(
-        standardized(features), neighbours, batch_size, seed=seed
-    )
-    if epochs is None:
-        epochs = max(50, -(-HEAD_STEPS // len(batches)))
+    copies = -(-HEAD_STEPS * HEAD_BATCH // len(features))
+    rows = np.tile(standardized(features), (copies, 1))
+    table = np.tile(neighbours, (copies, 1))  # of rows of the first copy
+    batches = NeighbourBatches(rows, table, HEAD_BATCH, seed=seed)
+    epochs = epochs or HEAD_EPOCHS
     trained = HeadsAlone(model)
     trained.compile(keras.optimizers.Adam(HEAD_RATE))
     history = trained.fit(batches, epochs=epochs, shuffle=False, verbose=0).history

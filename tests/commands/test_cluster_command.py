@@ -20,7 +20,7 @@ from keras_vicreg.commands.cluster import add_cluster
 from keras_vicreg.runs import scan as scan_runs
 from keras_vicreg.runs.scan import standardized, train_heads, train_scan
 
-QUICK = ("--neighbours", "5", "--heads", "2", "--epochs", "20")
+QUICK = ("--neighbours", "5", "--heads", "2", "--epochs", "2")
 
 
 @pytest.fixture
@@ -201,8 +201,8 @@ def scan():
 def test_heads_of_representations_of_any_scale_find_the_groups():
     features, neighbours, group = groups()
     model = scan()
-    line = train_heads(model, features, neighbours, epochs=500)
-    assert line.startswith("Heads: 500 epochs, ")
+    line = train_heads(model, features, neighbours, epochs=20)
+    assert line.startswith("Heads: 20 epochs, ")
     logits = model.logits(model.expander.predict(features, verbose=0))
     logits = keras.ops.convert_to_numpy(logits)[:, int(model.best_head)]
     found = logits.argmax(axis=1)
