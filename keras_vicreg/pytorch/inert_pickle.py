@@ -342,8 +342,12 @@ PYTHON = {
 OBJECTS = {
     *("argparse.Namespace", "types.SimpleNamespace", "functools.partial"),
     *("copyreg._reconstructor", "copy_reg._reconstructor", "logging.getLogger"),
-    *("pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath"),
-    *("pathlib.PurePath", "pathlib.PurePosixPath", "pathlib.PureWindowsPath"),
+    *(
+        f"{module}.{pure}{kind}Path"
+        for module in ("pathlib", "pathlib._local")  # as Python 3.13 calls it
+        for pure in ("", "Pure")
+        for kind in ("", "Posix", "Windows")
+    ),
     *("datetime.date", "datetime.datetime", "datetime.time", "datetime.timedelta"),
     *("datetime.timezone", "decimal.Decimal", "fractions.Fraction", "uuid.UUID"),
     *("array.array", "array._array_reconstructor", "re._compile", "random.Random"),

@@ -75,6 +75,18 @@ def file(request, tmp_path):
     return path
 
 
+def test_paths_are_read_as_every_python_writes_them(tmp_path):
+    path = tmp_path / "checkpoint.pth"
+    content = {"folder": pathlib.Path("runs"), "model": {"w": torch.ones(2)}}
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    written = path.read_bytes()
+    module = pathlib.Path("runs").__class__.__module__.encode()
+    for other in (b"pathlib", b"pathlib._local"):  # until Python 3.12, in 3.13
+        path.write_bytes(written.replace(b"c" + module + b"\n", b"c" + other + b"\n"))
+        found = np.asarray(torch_files.read(path)["model"]["w"])
+        np.testing.assert_array_equal(found, 1)
+
+
 def test_contents_are_pytorchs(file):
     expected, actual = contents(), torch_files.read(file)
     for name, tensor in expected["model"].items():
