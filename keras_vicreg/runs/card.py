@@ -22,7 +22,7 @@ def card_of(recipe: Recipe, results: dict, folder: RunFolder) -> dict:
     """
     data = without_folders(recipe.data)
     start = recipe.start_from and without_folders(recipe.start_from)
-    before = results.get("untrained") or results.get("preset")
+    before = results.get("preset") or results.get("untrained")
     training = dataclasses.asdict(recipe)
     training |= {"data": data, "data_dir": None, "start_from": start}
     card = {

@@ -2,6 +2,8 @@
 
 import contextlib
 
+import keras
+
 import keras_vicreg as kv
 from keras_vicreg.data.folders import ImageFolder
 from keras_vicreg.data.labelled_files import LabelledFiles
@@ -21,6 +23,8 @@ class Comparison:
     All labelled images are measured, the same ones each time, on the test split, or
     where that has no labels on the validation split. Large photographs are
     streamed: they need not fit into memory, and their pixels say nothing as they are.
+    A run that goes on from a preset is beside that and, of images in memory, beside the
+    same network with random weights.
 
     Args:
         recipe: of the run, resolved.
@@ -32,9 +36,9 @@ class Comparison:
     def __init__(self, recipe: Recipe, folder: RunFolder, encoder: LocalCopy, batches):
         self.folder = folder
         self.encoder = encoder
-        start = "untrained" if recipe.start_from is None else "preset"
-        self.rows = ("raw pixels", start, "trained")
+        self.recipe = recipe
         self.streamed = isinstance(batches, FileViews)
+        self.baselines = _baselines(recipe, self.streamed)
         self.results = read_results(folder)
         self.splits = {}
         self.tested = held_out_split(recipe.data, recipe.data_dir)
@@ -57,9 +61,12 @@ class Comparison:
             return
         if self.tested != "test":
             print(f"No labelled test split: measured on the {self.tested} split.")
-        for name in self.rows[self.streamed : 2]:
+        for name in self.baselines:
             if name not in self.results:
                 self._measure(name)
+        if self.recipe.start_from is not None:
+            # What is drawn from here on does not hang on what was still to measure.
+            keras.utils.set_random_seed(self.recipe.seed)
 
     def after(self) -> dict:
         """Measures the trained encoder and prints the table."""
@@ -68,7 +75,8 @@ class Comparison:
             return {}
         if "trained" not in self.results:
             self._measure("trained")
-        results = {row: self.results[row] for row in self.rows if row in self.results}
+        rows = (*self.baselines, "trained")
+        results = {row: self.results[row] for row in rows if row in self.results}
         test = self.results["trained"]["knn"]["settings"]["test_images"]
         images = f"{test:,} {self.tested} images"
         print(f"\nTop-1 accuracy on the {images}:\n{table(results)}")
@@ -83,11 +91,28 @@ class Comparison:
         if name == "raw pixels":
             # Logistic regression on pixels would take longer than the training.
             self.results[name] = measure(None, train, test, ("knn",), split)
+        elif name == "untrained" and self.recipe.start_from is not None:
+            self.results[name] = replicas.alone(
+                lambda: measure(self._with_random_weights(), train, test, split=split)
+            )
         else:
             self.results[name] = self.encoder.use(
                 lambda encoder: measure(encoder, train, test, split=split)
             )
         self.folder.write_json(EVALUATION, self.results)
+
+    def _with_random_weights(self):
+        """The network of a preset as a run without one would begin."""
+        keras.utils.set_random_seed(self.recipe.seed)
+        return keras.models.clone_model(self.encoder.model)
+
+
+def _baselines(recipe: Recipe, streamed: bool) -> tuple[str, ...]:
+    """What the trained encoder is compared with."""
+    if streamed:
+        return ("untrained",) if recipe.start_from is None else ("preset",)
+    rows = ("raw pixels", "untrained", "preset")
+    return rows if recipe.start_from is not None else rows[:2]
 
 
 def _load(recipe: Recipe, split: str, batches):

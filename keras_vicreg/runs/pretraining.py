@@ -40,7 +40,7 @@ def pretrain(
 
     In a folder that holds an unfinished run of the same recipe, on the same images and
     with the same backend, it goes on from the last whole epoch. With labels in the
-    data, the encoder before training, untrained or as its preset has it, and the
+    data, the encoder before training, untrained and as its preset has it, and the
     trained one are compared on the test split, or where it has no labels on the
     validation split; training never sees labels or either split.
 
@@ -58,7 +58,7 @@ def pretrain(
             a half.
 
     Returns:
-        What raw pixels, the encoder before training (`"untrained"`, or `"preset"`) and
+        What raw pixels, the encoder before training (`"untrained"`, `"preset"`) and
         the trained one gave, by protocol, as in evaluation.json; empty without labels
         or without such a split, and in a process that is not the chief.
 

@@ -11,7 +11,10 @@ from photographs import save_splits
 import keras_vicreg as kv
 from keras_vicreg import zoo
 from keras_vicreg.commands import main as cli
-from keras_vicreg.runs.pretraining import build_model
+from keras_vicreg.devices.local_copy import LocalCopy
+from keras_vicreg.runs.comparison import Comparison
+from keras_vicreg.runs.folder import RunFolder
+from keras_vicreg.runs.pretraining import build_model, load_batches
 from keras_vicreg.runs.recipes import Recipe
 from keras_vicreg.runs.start_from import with_network_of_preset
 
@@ -56,12 +59,31 @@ def test_a_run_goes_on_from_a_preset(preset, photographs, tmp_path, capsys):
         for old, new in zip(arrays(before), arrays(after), strict=True):
             np.testing.assert_allclose(new, old, atol=1e-4)
     results = json.loads((run / "evaluation.json").read_text())
-    assert list(results) == ["raw pixels", "preset", "trained"]
+    assert list(results) == ["raw pixels", "untrained", "preset", "trained"]
     manifest, _ = zoo.find_manifest(str(run))
     assert manifest.training["start_from"] == preset.name  # and no path
     assert "before training" in manifest.metrics[0]["details"]
     # Again, it is the same run.
     assert cli.main([*options, "--run-dir", str(run)]) == 0
+
+
+def test_the_untrained_network_is_the_presets_with_random_weights(
+    preset, photographs, tmp_path
+):
+    recipe = Recipe(start_from=str(preset), data=str(photographs), batch_size=16)
+    recipe, batches = load_batches(with_network_of_preset(recipe))
+    encoder = build_model(recipe, steps_per_epoch=1).encoder
+    folder = RunFolder(tmp_path / "run")
+    comparison = Comparison(recipe, folder, LocalCopy(encoder), batches)
+    comparison.before()
+    assert list(comparison.results) == ["raw pixels", "untrained", "preset"]
+    fresh, again = (arrays(comparison._with_random_weights()) for _ in range(2))
+    assert all(map(np.array_equal, fresh, again))
+    kernels = [
+        (a, b) for a, b in zip(fresh, arrays(encoder), strict=True) if a.ndim > 1
+    ]
+    assert kernels
+    assert not any(np.array_equal(a, b) for a, b in kernels)
 
 
 def test_other_widths_are_a_new_expander(preset):
