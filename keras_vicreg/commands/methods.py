@@ -5,6 +5,13 @@ No framework is imported.
 
 from keras_vicreg.runs.recommended import RECOMMENDED
 
+MEMORY = """\
+MB: peak memory of a training of ResNet-18 of a quarter of the width, batches of 256
+images of 32 px, float32, on one GPU."""
+SCAN = """\
+SCAN (Van Gansbeke et al., ECCV 2020, arxiv.org/abs/2005.12320) goes on from an encoder
+that one of these has trained, and sorts the images: `keras-vicreg cluster`."""
+
 
 def add_methods(commands, shared) -> None:
     """Adds `keras-vicreg methods` to the subparsers."""
@@ -16,9 +23,10 @@ def add_methods(commands, shared) -> None:
 
 def table() -> str:
     """What prevents collapse, what is kept and how it is trained; then the papers."""
-    head = ("method", "no collapse owing to", "keeps beside the network", "optimizer")
+    head = ("method", "no collapse owing to", "keeps beside network", "optimizer")
+    head += ("MB",)
     rows = [
-        (name, of.prevents_collapse, of.keeps, optimizers(of))
+        (name, of.prevents_collapse, of.keeps, optimizers(of), str(of.memory))
         for name, of in RECOMMENDED.items()
     ]
     widths = [max(map(len, column)) for column in zip(head, *rows)]
@@ -27,7 +35,7 @@ def table() -> str:
         for row in (head, *rows)
     ]
     papers = [f"{name:{widths[0]}}  {of.paper}" for name, of in RECOMMENDED.items()]
-    return "\n".join([*lines, "", *papers])
+    return "\n".join([*lines, "", MEMORY, "", *papers, "", SCAN])
 
 
 def optimizers(of) -> str:
