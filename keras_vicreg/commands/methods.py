@@ -6,11 +6,11 @@ No framework is imported.
 from keras_vicreg.runs.recommended import RECOMMENDED
 
 MEMORY = """\
-MB: peak memory of a training of ResNet-18 of a quarter of the width, batches of 256
-images of 32 px, float32, on one GPU."""
+MB: peak memory of a training of ResNet-18 of a quarter of the width, in batches
+of 256 images of 32 px, float32, on one GPU."""
 SCAN = """\
-SCAN (Van Gansbeke et al., ECCV 2020, arxiv.org/abs/2005.12320) goes on from an encoder
-that one of these has trained, and sorts the images: `keras-vicreg cluster`."""
+SCAN (Van Gansbeke et al., ECCV 2020, arxiv.org/abs/2005.12320) goes on from an
+encoder that one of these has trained: `keras-vicreg cluster`."""
 
 
 def add_methods(commands, shared) -> None:
