@@ -46,15 +46,30 @@ def test_the_recipes_are_those_recommended_but_for_what_a_search_changes(compare
     options = compare.parse(["--out", "nowhere", "--epochs", "7"])
     names = [training.name for training in compare.trainings(options)]
     assert names[:2] == ["vicreg-0", "barlow_twins-0"]
-    recipe = compare.Training("simclr", 1).recipe(options).resolved(32)
+    recipe = compare.Training("simclr", 1).recipe(options, 32)
     assert (recipe.optimizer, recipe.epochs, recipe.seed) == ("sgd", 7, 1)
     other = compare.Training("simclr", 1, 0.5, "adamw:0.002")
-    recipe = other.scaled(other.recipe(options).resolved(32))
+    recipe = other.recipe(options, 32)
     assert (recipe.optimizer, recipe.learning_rate) == ("adamw", 0.001)
     assert other.name == "simclr-adamw-0.002-x0.5-1"
     lars = compare.Training("vicreg", 0, 2.0)
-    recipe = lars.scaled(lars.recipe(options).resolved(32))
+    recipe = lars.recipe(options, 32)
     assert recipe.learning_rate == pytest.approx(2 * 0.5)
+
+
+def test_arguments_of_a_class_are_a_row_of_their_own(compare):
+    text = "moco:variance_weight=0.5:momentum=null"
+    words = ["--methods", f"moco,{text}", "--epochs", "7", "--out", "nowhere"]
+    options = compare.parse(words)
+    plain, changed = compare.trainings(options)
+    assert (plain.name, changed.name) == (
+        "moco-0",
+        "moco-variance_weight-0.5-momentum-null-0",
+    )
+    assert changed.label == "moco, variance_weight=0.5, momentum=null"
+    assert plain.recipe(options, 32).method_options == {"momentum": 0.99}
+    expected = {"momentum": None, "variance_weight": 0.5}
+    assert changed.recipe(options, 32).method_options == expected
 
 
 @pytest.mark.slow
