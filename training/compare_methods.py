@@ -13,9 +13,9 @@ measured on that encoder, so that `--protocols ''` can train on one machine what
 measures. The table is printed at the end, and again by the same command.
 
 Measured are kNN and linear probe on the test images, as `keras-vicreg evaluate` does,
-RankMe and the standard deviation of the representations, the median seconds of an epoch
-(of the seed where it is least: other work only adds) and the peak of the memory of the
-process or of the device.
+RankMe of the representations, `embedding_std` of the last epoch, the median seconds of
+an epoch (of the seed where it is least: other work only adds) and the peak of the
+memory of the process or of the device.
 
 A method may come with arguments of its class in place of its own, as JSON, and is then
 a row of its own: `simsiam:stop_gradient=false:variance_weight=1`.

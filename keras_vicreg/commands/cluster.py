@@ -8,6 +8,13 @@ import json
 import os
 from pathlib import Path
 
+import keras_vicreg as kv
+from keras_vicreg.commands.evaluate import (
+    add_encoder_and_data,
+    load_for,
+    open_encoder,
+    results_name,
+)
 from keras_vicreg.commands.options import LARGEST_SEED, output_folder, whole
 from keras_vicreg.terminal import printable
 
@@ -25,10 +32,8 @@ def add_cluster(commands, shared) -> None:
         "Labels, where there are any, are compared with the clusters and with k-means.",
     )
     parser.set_defaults(command=cluster)
+    add_encoder_and_data(parser, "any images")
     add = parser.add_argument
-    add("encoder", metavar="ENCODER", help="a preset, a run folder or FILE.keras")
-    add("--data", default="sample", help="any images; default: sample")
-    add("--data-dir", help="where tfds: and hf: data sets are prepared")
     add("--split", help="to train on; default: train where there are labels, else all")
     add(
         "--clusters",
@@ -72,25 +77,58 @@ def cluster(options: argparse.Namespace) -> dict:
     Raises:
         ValueError: if encoder, data or an option are unusable.
     """
-    import keras_vicreg as kv
-    from keras_vicreg.commands.evaluate import open_encoder
     from keras_vicreg.data.folder_report import announce
-    from keras_vicreg.epoch_lines import LINES, progress
-    from keras_vicreg.runs.scan import train_scan
 
     announce(options.data)
     encoder, run = open_encoder(options.encoder)
-    out = Path(options.out or (run or Path()) / "clusters")
+    out = _checked_folder(options.out, run)
     images, labels, names, tested = _images(encoder, options)
     clusters = options.clusters or _classes(labels)
     _check_neighbours(options.neighbours, len(images))
+    found = _Compared(tested, clusters)
+    found.add_kmeans(encoder)
+    model = _trained(encoder, images, labels, clusters, options, found)
+    assignments, probabilities = model.predict_clusters(images)
+    print(_sizes_line(assignments, clusters))
+    print(found)
+    out.mkdir(parents=True, exist_ok=True)
+    _write_model(out / "scan.keras", model)
+    _write_table(out / "clusters.csv", names, assignments, probabilities)
+    _write_sheet(out / "clusters.png", images, assignments, probabilities)
+    results = {name: row.as_dict() for name, row in found.rows.items()}
+    _write_results(out / "cluster.json", options, clusters, results)
+    if run and results:
+        _into_evaluation(run, options.data, tested[0], results)
+    return results
+
+
+def _checked_folder(out: str | None, run: Path | None) -> Path:
+    """Where the results go; raises before the work where they could not."""
+    from keras_vicreg.runs.folder import RunFolder
+    from keras_vicreg.runs.results import read_results
+
+    if run is not None:
+        read_results(RunFolder(run))  # which gets a copy of them
+    if out is not None:
+        return Path(out)
+    folder = (run or Path()) / "clusters"
+    try:
+        output_folder(str(folder))
+    except argparse.ArgumentTypeError as error:
+        raise ValueError(f"`out` {error}") from None
+    return folder
+
+
+def _trained(encoder, images, labels, clusters: int, options, found):
+    """The model of SCAN, each of its trainings measured by `found`."""
+    from keras_vicreg.epoch_lines import LINES, progress
+    from keras_vicreg.runs.scan import train_scan
+
     features = kv.embed(encoder, images)
     neighbours = kv.mine_neighbours(features, options.neighbours)
     print(_neighbours_line(neighbours, labels))
     verbose, lines = progress(LINES)
     how = {"verbose": verbose, "callbacks": lines}
-    found = _Compared(tested, clusters)
-    found.add_kmeans(encoder)
     model = train_scan(
         encoder,
         images,
@@ -108,27 +146,13 @@ def cluster(options: argparse.Namespace) -> dict:
     if options.self_label:
         model, _ = kv.self_label(model, images, epochs=options.self_label, **how)
         found.add("SCAN, self-labelled", model)
-    assignments, probabilities = model.predict_clusters(images)
-    print(_sizes_line(assignments, clusters))
-    print(found)
-    out.mkdir(parents=True, exist_ok=True)
-    model.save(out / ".part.keras")
-    os.replace(out / ".part.keras", out / "scan.keras")
-    print(f"Written: {printable(out / 'scan.keras')}, the model")
-    _write_table(out / "clusters.csv", names, assignments, probabilities)
-    _write_sheet(out / "clusters.png", images, assignments, probabilities)
-    results = {name: row.as_dict() for name, row in found.rows.items()}
-    _write_results(out / "cluster.json", options, clusters, results)
-    if run and results:
-        _into_evaluation(run, options.data, tested[0], results)
-    return results
+    return model
 
 
 def _images(encoder, options) -> tuple:
     """Images, their labels and names or `None`; split, images, labels to measure on."""
-    import keras_vicreg as kv
-    from keras_vicreg.commands.evaluate import load_for
     from keras_vicreg.data.loading import load_named
+    from keras_vicreg.data.splits import split_of
     from keras_vicreg.evaluation.held_out import held_out_split
 
     size = encoder.input_shape[1:3]
@@ -140,7 +164,7 @@ def _images(encoder, options) -> tuple:
     if labels is None:
         return images, None, names, None
     other = held_out_split(options.data, options.data_dir)
-    if other is None or other == split:
+    if other is None or other == (split_of(split) or split):
         print(f"Measured on the {split} images themselves, whose labels train nothing.")
         return images, labels, names, (split, images, labels)
     return images, labels, names, (other, *load_for(encoder, options, other))
@@ -202,8 +226,6 @@ class _Compared:
         self.clusters, self.rows = clusters, {}
 
     def add_kmeans(self, encoder) -> None:
-        import keras_vicreg as kv
-
         if self.split is not None:
             data = self.images, self.labels
             self.rows["k-means"] = kv.clustering(encoder, data, self.clusters)
@@ -230,6 +252,13 @@ class _Compared:
                 f"{name:>{width}}  {accuracy}  NMI {row.nmi:.1%}  ARI {row.ari:.1%}"
             )
         return "\n".join(lines)
+
+
+def _write_model(file: Path, model) -> None:
+    part = file.with_name(".part.keras")  # Keras looks at the ending
+    model.save(part)
+    os.replace(part, file)
+    print(f"Written: {printable(file)}, the model")
 
 
 def _write_table(file: Path, names, assignments, probabilities) -> None:
@@ -281,7 +310,6 @@ def _write_sheet(file: Path, images, assignments, probabilities) -> None:
 
 def _into_evaluation(run: Path, data: str, split: str, found: dict) -> None:
     """Adds the figures to those of a run, where the report finds them."""
-    from keras_vicreg.commands.evaluate import results_name
     from keras_vicreg.evaluation.protocols import SCAN
     from keras_vicreg.runs.folder import RunFolder
     from keras_vicreg.runs.results import EVALUATION, read_results

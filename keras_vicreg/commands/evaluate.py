@@ -30,7 +30,7 @@ def add_evaluate(commands, shared) -> None:
         "a table and writes evaluation.json. Images without labels give quality.",
     )
     parser.set_defaults(command=evaluate)
-    _add_shared(parser, "labelled, in splits; or any images")
+    add_encoder_and_data(parser, "labelled, in splits; or any images")
     _add_tested(parser)
     parser.add_argument(
         "--protocol",
@@ -54,7 +54,7 @@ def add_finetune(commands, shared) -> None:
         "tests it on other images and writes finetune.json.",
     )
     parser.set_defaults(command=finetune)
-    _add_shared(parser, "labelled, in splits")
+    add_encoder_and_data(parser, "labelled, in splits")
     _add_tested(parser)
     add = parser.add_argument
     add(
@@ -92,12 +92,13 @@ def add_embed(commands, shared) -> None:
         "images have them.",
     )
     parser.set_defaults(command=embed)
-    _add_shared(parser, "sample, a folder, tfds:NAME or hf:NAME")
+    add_encoder_and_data(parser, "sample, a folder, tfds:NAME or hf:NAME")
     parser.add_argument("--split", default="all", help="default: all")
     parser.add_argument("--out", metavar="FILE.npz", type=output_file, required=True)
 
 
-def _add_shared(parser, data_help: str) -> None:
+def add_encoder_and_data(parser, data_help: str) -> None:
+    """Adds what is measured, and on which images."""
     add = parser.add_argument
     add("encoder", metavar="ENCODER", help="a preset, a run folder or FILE.keras")
     add("--data", default="sample", help=f"{data_help}; default: sample")

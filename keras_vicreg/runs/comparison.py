@@ -57,16 +57,19 @@ class Comparison:
 
     def before(self) -> None:
         """Measures raw pixels and the encoder before training, once a run."""
-        if not replicas.is_chief() or not self._can_measure:
-            return
+        if replicas.is_chief() and self._can_measure:
+            self._measure_baselines()
+        if self.recipe.start_from is not None:
+            # In every process what is drawn from here on is the same, whether or not
+            # random weights were still to be measured.
+            keras.utils.set_random_seed(self.recipe.seed)
+
+    def _measure_baselines(self) -> None:
         if self.tested != "test":
             print(f"No labelled test split: measured on the {self.tested} split.")
         for name in self.baselines:
             if name not in self.results:
                 self._measure(name)
-        if self.recipe.start_from is not None:
-            # What is drawn from here on does not hang on what was still to measure.
-            keras.utils.set_random_seed(self.recipe.seed)
 
     def after(self) -> dict:
         """Measures the trained encoder and prints the table."""

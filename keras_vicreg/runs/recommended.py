@@ -99,7 +99,7 @@ RECOMMENDED = {
         sgd(0.03, 1e-4, "moco"),
         prevents_collapse="negatives of a queue",
         keeps="copy, two queues",
-        memory=731,
+        memory=734,
         paper="He et al., CVPR 2020, arxiv.org/abs/1911.05722",
     ),
     "swav": Method(

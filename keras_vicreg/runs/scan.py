@@ -77,7 +77,8 @@ def train_heads(model, features, neighbours, epochs=None, *, seed=0) -> str:
     """
     begin = time.perf_counter()
     copies = -(-HEAD_STEPS * HEAD_BATCH // len(features))
-    rows = np.tile(standardized(features), (copies, 1))
+    mean, scale = moments(features)
+    rows = np.tile(((features - mean) / scale).astype("float32"), (copies, 1))
     table = np.tile(neighbours, (copies, 1))  # of rows of the first copy
     batches = NeighbourBatches(rows, table, HEAD_BATCH, seed=seed)
     epochs = epochs or HEAD_EPOCHS
@@ -85,7 +86,6 @@ def train_heads(model, features, neighbours, epochs=None, *, seed=0) -> str:
     trained.compile(keras.optimizers.Adam(HEAD_RATE))
     history = trained.fit(batches, epochs=epochs, shuffle=False, verbose=0).history
     kernel, bias = trained.dense.get_weights()
-    mean, scale = moments(features)
     kernel = kernel / scale[:, None]
     model.expander.layers[-1].set_weights([kernel, bias - mean @ kernel])
     logits = model.expander.predict(features, batch_size=1024, verbose=0)
@@ -100,11 +100,6 @@ def moments(features) -> tuple:
     scale = features.std(axis=0, dtype="float64")
     scale = np.where(scale > 0, scale, 1.0)
     return features.mean(axis=0, dtype="float64"), scale
-
-
-def standardized(features) -> np.ndarray:
-    mean, scale = moments(features)
-    return ((features - mean) / scale).astype("float32")
 
 
 class HeadsAlone(keras.Model):

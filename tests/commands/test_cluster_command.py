@@ -11,39 +11,22 @@ import keras
 import numpy as np
 import pytest
 import toys
-from photographs import save_images, save_splits
+from photographs import save_images
 from PIL import Image
 
 import keras_vicreg as kv
 from keras_vicreg.commands import main
 from keras_vicreg.commands.cluster import add_cluster
 from keras_vicreg.runs import scan as scan_runs
-from keras_vicreg.runs.scan import standardized, train_heads, train_scan
+from keras_vicreg.runs.scan import moments, train_heads, train_scan
 
 QUICK = ("--neighbours", "5", "--heads", "2", "--epochs", "2")
 
 
-@pytest.fixture
-def run(tmp_path):
-    """The folder of a run with a tiny encoder, 6 features."""
-    keras.utils.set_random_seed(0)
-    (tmp_path / "run").mkdir()
-    toys.encoder(size=16).save(tmp_path / "run" / "encoder.keras")
-    return tmp_path / "run"
-
-
 @pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
-    """A labelled folder, a class a colour: 60 images to train on and 24 to test."""
-    return save_splits(
-        tmp_path_factory.mktemp("photographs"), {"train": 60, "test": 24}
-    )
-
-
-@pytest.fixture(scope="module")
-def unlabelled(tmp_path_factory):
+def torn(tmp_path_factory):
     """A flat folder of 30 images, of which one cannot be read."""
-    folder = save_images(tmp_path_factory.mktemp("unlabelled"), 30)
+    folder = save_images(tmp_path_factory.mktemp("torn"), 30)
     sorted(folder.glob("*.*"))[3].write_bytes(b"no image")
     return folder
 
@@ -118,17 +101,15 @@ def test_the_measure_is_that_of_the_test_images(run, photographs):
 
 
 def test_files_are_named_and_what_cannot_be_read_is_left_out(
-    run, unlabelled, tmp_path, capsys
+    run, torn, tmp_path, capsys
 ):
     out = tmp_path / "here"
     with pytest.warns(UserWarning, match="Skipped 1 unreadable image"):
-        found = command(
-            run, "--data", unlabelled, "--clusters", 3, *QUICK, "--out", out
-        )
+        found = command(run, "--data", torn, "--clusters", 3, *QUICK, "--out", out)
     assert found == {}
     assert "Without labels there is nothing to compare" in capsys.readouterr().out
     names = [row["name"] for row in table(out)]
-    readable = sorted(path.name for path in unlabelled.glob("*.*"))
+    readable = sorted(path.name for path in torn.glob("*.*"))
     del readable[3]
     assert sorted(names) == readable
     assert not (run / "evaluation.json").exists()
@@ -172,12 +153,26 @@ def test_what_cannot_be_is_refused_in_one_line(
     assert not (run / "clusters").exists()
 
 
-def test_without_labels_the_number_of_clusters_is_asked_for(run, unlabelled):
+def test_results_that_could_not_be_written_are_noticed_before_the_work(
+    run, photographs, monkeypatch
+):
+    monkeypatch.setattr(kv, "embed", None)  # the beginning of it
+    words = (run, "--data", photographs, *QUICK)
+    (run / "evaluation.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"evaluation\.json"):
+        command(*words)
+    (run / "evaluation.json").unlink()
+    (run / "clusters").write_text("a file")
+    with pytest.raises(ValueError, match="must be a folder"):
+        command(*words)
+
+
+def test_without_labels_the_number_of_clusters_is_asked_for(run, torn):
     with (
         pytest.warns(UserWarning, match="Skipped 1 unreadable image"),
         pytest.raises(ValueError, match="`clusters` must be given"),
     ):
-        command(run, "--data", unlabelled)
+        command(run, "--data", torn)
 
 
 def groups(samples=120, features=6):
@@ -224,7 +219,8 @@ def test_the_scale_goes_into_the_weights_of_the_heads(monkeypatch):
 
     monkeypatch.setattr(scan_runs, "HeadsAlone", Kept)
     train_heads(model, features, neighbours, epochs=2)
-    expected = kept[0].dense(standardized(features))
+    mean, scale = moments(features)
+    expected = kept[0].dense(((features - mean) / scale).astype("float32"))
     found = model.expander.predict(features, verbose=0)
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(expected), found, rtol=1e-3, atol=1e-3
